@@ -104,12 +104,22 @@ def assess(statement: Statement, world: World, number: int) -> tuple[Impact, Wor
     """
     before = world.catalog
     name = statement.name or ""
-    if world.is_embedded and (refused := _refused_by_embedded(statement, before, number)):
-        return refused[0], replace(world, catalog=refused[1])
     try:
-        after = applied(before, statement, number)
+        changed = applied(before, statement, number, any_replacement=True)
     except SqlError as error:
-        clauses = _refused_clauses(statement, before, number)
+        return Impact(Verdict.REFUSED, DataEffect.NONE, reason=error.message), world
+    if world.is_embedded:
+        try:
+            support.check_statement(before, statement, changed)
+            support.check_registry(before, statement, changed)
+        except Unsupported as error:
+            return _unsupported(statement, error), replace(world, catalog=changed)
+    try:
+        after = applied(before, statement, number) if statement.replaces else changed
+    except SqlError as error:
+        old, new = before.definition(name), changed.definition(name)
+        differences = changes(old, new) if old and new else ()
+        clauses = _clauses(change for change in differences if change.refusal is not None)
         return Impact(Verdict.REFUSED, DataEffect.NONE, clauses, error.message), world
     if world.is_embedded:
         try:
@@ -127,38 +137,11 @@ def assess(statement: Statement, world: World, number: int) -> tuple[Impact, Wor
     return impact, replace(world, catalog=after, topics=topics, dropped=dropped)
 
 
-def _refused_by_embedded(statement: Statement, before: Catalog, number: int) -> tuple[Impact, Catalog] | None:
-    """The impact of a statement that the embedded server cannot run, in place or side by side, and the catalog
-    after it."""
-    try:
-        after = applied(before, statement, number, any_replacement=True)
-    except SqlError:
-        return None  # ksqlDB would refuse it too
-    try:
-        support.check_statement(before, statement, after)
-        support.check_registry(before, statement, after)
-    except Unsupported as error:
-        return _unsupported(statement, error), after
-    return None
-
-
 def _unsupported(statement: Statement, error: Unsupported) -> Impact:
     """The impact of a statement that only ksqlDB runs."""
     place = f"{error.place}: " if error.place != statement.place else ""
     reason = f"{place}{error.message}\n  hint: {error.hint}"
     return Impact(Verdict.REFUSED, DataEffect.NONE, reason=reason)
-
-
-def _refused_clauses(statement: Statement, before: Catalog, number: int) -> str | None:
-    """The clauses because of which ksqlDB refuses a CREATE OR REPLACE; None for any other statement."""
-    old = before.definition(statement.name or "")
-    if not statement.replaces or old is None:
-        return None
-    try:
-        new = applied(before, statement, number, any_replacement=True).definition(statement.name or "")
-    except SqlError:
-        return None
-    return _clauses(change for change in (changes(old, new) if new else ()) if change.refusal is not None)
 
 
 def _impact(statement: Statement, world: World, after: Catalog) -> Impact:

@@ -103,6 +103,11 @@ def find(name: str) -> Function | None:
     return BUILT_IN.get(name) or _registered().get(name) or _OF_SERVER.get().get(name)
 
 
+def current() -> tuple[Mapping[str, Function], ...]:
+    """The functions besides ksqlDB's. As long as these are the same objects, :func:`find` gives the same answers."""
+    return _registered(), _OF_SERVER.get()
+
+
 def suggestion(name: str) -> str | None:
     """The known function with the most similar name, for the hint of an error."""
     return nearest(name.upper(), known())
