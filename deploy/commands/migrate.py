@@ -192,8 +192,9 @@ def plan_rollback(
 def status(
     client: KsqlClient, root: Path | None = None, variables: Variables | None = None
 ) -> tuple[VersionStatus, ...]:
-    """The status of each version."""
-    return make_status(load_project(root, variables).migrations, RecordStore(client).read())
+    """The status of each version. Only files that differ from the record are parsed."""
+    recorded = RecordStore(client).read()
+    return make_status(load_project(root, variables, parse=False).migrations, recorded)
 
 
 def lock_holder(client: KsqlClient) -> str | None:

@@ -147,9 +147,10 @@ def drop_extra(
 
 
 def _write(records: Recorded, run: Run) -> None:
-    run.store.write_statements(records.statements)
+    run.store.note_statements(records.statements)
     known = {record.version: record for record in (*run.store.read().applied, *records.versions)}
-    run.store.write_versions(records.versions, known[max(known)] if known else None)
+    for version in records.versions:
+        run.store.note_version(version, known[max(known)] if known else None)
     run.store.settle()
 
 

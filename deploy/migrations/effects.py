@@ -10,6 +10,9 @@ from opensea_metrics.deploy.replies import ServerColumn
 from opensea_metrics.sql.language.statements.parser import parse_statement
 from opensea_metrics.sql.language.statements.statements import Kind
 
+# The kinds of statements whose effect can be seen. Others would be sent again after an interruption.
+VISIBLE = (*CREATES, *DROPS, Kind.INSERT_SELECT, Kind.ALTER, Kind.TERMINATE)
+
 
 def effect_of(record: StatementRecord, server: Server) -> Delivered | None:
     """The effect of a statement that was sent, by comparison with the server before it.

@@ -12,6 +12,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.bench import goals
@@ -27,21 +29,34 @@ def cpu_of(process: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def run() -> tuple[float, float, float]:
-    """CPU time of the client, CPU time of the server meanwhile, and time, in seconds."""
+@contextmanager
+def serving() -> Iterator[tuple[str, int]]:
+    """A server in a process of its own: its URL and the id of its process."""
     with tempfile.TemporaryDirectory() as folder:
         serve = [*COMMAND, "serve", "--data-dir", folder, "--port", "0", "--no-dashboard"]
         with subprocess.Popen(serve, stderr=subprocess.PIPE, text=True) as server:
             assert server.stderr is not None
-            url = next(word for line in server.stderr for word in line.replace(",", " ").split() if word.startswith("http://"))
-            own, others = cpu_of(server.pid), resource.getrusage(resource.RUSAGE_CHILDREN)
-            begun = time.perf_counter()
-            subprocess.run([*COMMAND, "apply", "--server", url], check=True, capture_output=True)
-            seconds, after = time.perf_counter() - begun, resource.getrusage(resource.RUSAGE_CHILDREN)
-            client = after.ru_utime + after.ru_stime - others.ru_utime - others.ru_stime
-            served = cpu_of(server.pid) - own
-            server.terminate()
-    return client, served, seconds
+            line = next(line for line in server.stderr if "http://" in line)
+            try:
+                yield next(word.rstrip(",") for word in line.split() if word.startswith("http://")), server.pid
+            finally:
+                server.terminate()
+
+
+def apply(url: str) -> None:
+    """Apply all migrations, in a process of its own."""
+    subprocess.run([*COMMAND, "apply", "--server", url], check=True, capture_output=True)
+
+
+def run() -> tuple[float, float, float]:
+    """CPU time of the client, CPU time of the server meanwhile, and time, in seconds."""
+    with serving() as (url, process):
+        own, others = cpu_of(process), resource.getrusage(resource.RUSAGE_CHILDREN)
+        begun = time.perf_counter()
+        apply(url)
+        seconds, after = time.perf_counter() - begun, resource.getrusage(resource.RUSAGE_CHILDREN)
+        client = after.ru_utime + after.ru_stime - others.ru_utime - others.ru_stime
+        return client, cpu_of(process) - own, seconds
 
 
 def main() -> None:

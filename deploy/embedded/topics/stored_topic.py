@@ -188,10 +188,9 @@ class StoredTopic:
         replicas: int,
         retention: int | None,
     ) -> None:
-        cursor.execute(
-            "INSERT INTO meta.topics VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
-            [self.name, partitions, replicas, retention],
-        )
+        if self.name not in self.all.declared:
+            row = [self.name, partitions, replicas, retention]
+            cursor.execute("INSERT INTO meta.topics VALUES (?, ?, ?, ?)", row)
 
     def delete(self, cursor: duckdb.DuckDBPyConnection) -> None:
         """Delete the topic. Files of the archive stay, because the server did not create them."""
