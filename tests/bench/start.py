@@ -2,8 +2,8 @@
 
 ``--help`` and ``--version`` have a goal in seconds. ``status`` is measured against a process that imports the modules
 that ``status`` has imported at its end. All migrations are applied to the server, which is a process of its own. There
-are five pairs, one after the other, in CPU time, because that varies less. The last figure is ``status`` without the settings of the
-garbage collector of ``deploy.cli``. If it is above 1, they pay.
+are five pairs, one after the other, in CPU time, because that varies less. The last figure is ``status`` without the
+settings of the garbage collector of ``deploy.cli``. If it is above 1, they pay.
 
 Run: python -m tests.bench.start
 """
