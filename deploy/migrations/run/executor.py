@@ -156,7 +156,7 @@ def _execute_step(step: Step, run: Run) -> tuple[StatementRecord, ...]:
         is_recorded = isinstance(step, ApplyStep)
         if is_recorded and step.unfinished is None:
             run.store.note_statements([record])
-            if step.logical is not None:
+            if record.logical is not None:
                 run.store.write()  # by this record the next run knows that the version is built side by side
         try:
             delivered = _delivered(step, statement, record, run)
