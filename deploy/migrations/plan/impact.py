@@ -11,7 +11,6 @@ from opensea_metrics.deploy.migrations.record.records import CREATES, DROPS
 from opensea_metrics.sql.language.catalog.catalog import Catalog
 from opensea_metrics.sql.language.catalog.changes import applied
 from opensea_metrics.sql.language.catalog.upgrade import Change, Difference, changes
-from opensea_metrics.sql.language.lowering import support
 from opensea_metrics.sql.language.lowering.refusals import Unsupported
 from opensea_metrics.sql.language.statements.statements import Kind, Statement
 
@@ -108,12 +107,8 @@ def assess(statement: Statement, world: World, number: int) -> tuple[Impact, Wor
         changed = applied(before, statement, number, any_replacement=True)
     except SqlError as error:
         return Impact(Verdict.REFUSED, DataEffect.NONE, reason=error.message), world
-    if world.is_embedded:
-        try:
-            support.check_statement(before, statement, changed)
-            support.check_registry(before, statement, changed)
-        except Unsupported as error:
-            return _unsupported(statement, error), replace(world, catalog=changed)
+    if world.is_embedded and (refused := _refused_by_embedded(before, statement, changed)):
+        return refused, replace(world, catalog=changed)
     try:
         after = applied(before, statement, number) if statement.replaces else changed
     except SqlError as error:
@@ -121,11 +116,8 @@ def assess(statement: Statement, world: World, number: int) -> tuple[Impact, Wor
         differences = changes(old, new) if old and new else ()
         clauses = _clauses(change for change in differences if change.refusal is not None)
         return Impact(Verdict.REFUSED, DataEffect.NONE, clauses, error.message), world
-    if world.is_embedded:
-        try:
-            support.check_replacement(before, statement, after)
-        except Unsupported as error:
-            return replace(_unsupported(statement, error), clause="SELECT"), world
+    if world.is_embedded and (refused := _refused_by_embedded(before, statement, after, in_place=True)):
+        return replace(refused, clause="SELECT"), world
     impact = _impact(statement, world, after)
     topics, dropped = world.topics, world.dropped
     if statement.kind in CREATES and name in after.sources:
@@ -137,11 +129,24 @@ def assess(statement: Statement, world: World, number: int) -> tuple[Impact, Wor
     return impact, replace(world, catalog=after, topics=topics, dropped=dropped)
 
 
-def _unsupported(statement: Statement, error: Unsupported) -> Impact:
-    """The impact of a statement that only ksqlDB runs."""
-    place = f"{error.place}: " if error.place != statement.place else ""
-    reason = f"{place}{error.message}\n  hint: {error.hint}"
-    return Impact(Verdict.REFUSED, DataEffect.NONE, reason=reason)
+def _refused_by_embedded(
+    before: Catalog, statement: Statement, after: Catalog, in_place: bool = False
+) -> Impact | None:
+    """The impact of a statement that only ksqlDB runs, or only ksqlDB ``in_place``; None for any other statement."""
+    # Imported here, because it takes long, and a plan for ksqlDB does not need it.
+    from opensea_metrics.sql.language.lowering import support
+
+    try:
+        if in_place:
+            support.check_replacement(before, statement, after)
+        else:
+            support.check_statement(before, statement, after)
+            support.check_registry(before, statement, after)
+    except Unsupported as error:
+        place = f"{error.place}: " if error.place != statement.place else ""
+        reason = f"{place}{error.message}\n  hint: {error.hint}"
+        return Impact(Verdict.REFUSED, DataEffect.NONE, reason=reason)
+    return None
 
 
 def _impact(statement: Statement, world: World, after: Catalog) -> Impact:
