@@ -62,6 +62,11 @@ def statements_match(file: Migration, records: Sequence[StatementRecord]) -> boo
     return steps == [(record.text, record.properties) for record in records]
 
 
+def is_as_applied(file: Migration, record: VersionRecord, statements: Sequence[StatementRecord]) -> bool:
+    """True if an applied file has not changed, or only in its comments."""
+    return file_matches_record(file, record) or statements_match(file, statements)
+
+
 def make_status(migrations: Sequence[Migration], recorded: Recorded) -> tuple[VersionStatus, ...]:
     """The status of each version that has a file or is not rolled back, in order."""
     files = {file.version: file for file in migrations}
@@ -136,7 +141,7 @@ def changed_files(migrations: Sequence[Migration], recorded: Recorded, server: S
             file_changes.append(FileChange(record.version, FileChangeKind.MISSING, record.name))
             continue
         statements = recorded.in_effect_of(record.version)
-        if file_matches_record(file, record) or statements_match(file, statements):
+        if is_as_applied(file, record, statements):
             continue
         if statements:
             file_changes.extend(_statements(file, statements, server))
