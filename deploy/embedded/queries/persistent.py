@@ -42,7 +42,7 @@ _BATCH = "batch"
 
 
 def check(cursor: duckdb.DuckDBPyConnection, query: Query, sink_topic: str) -> None:
-    """Let DuckDB check the lowered SQL of a query that :mod:`sql.language.lowering.support` accepts.
+    """Let DuckDB resolve the lowered SQL of a query that :mod:`sql.language.lowering.support` accepts.
 
     Raises SqlError if DuckDB refuses it, which is a fault of the server.
     """
@@ -57,7 +57,7 @@ def check(cursor: duckdb.DuckDBPyConnection, query: Query, sink_topic: str) -> N
     else:
         sql = selects.rows(analysis, nothing)
     try:
-        cursor.execute(sql)
+        cursor.execute(f"DESCRIBE {sql}")
     except duckdb.Error as error:
         raise failures.unreadable(error, analysis.statement.place) from error
 

@@ -61,7 +61,7 @@ def sweep(
     for (topic,) in cursor.execute("SELECT DISTINCT topic FROM meta.segments").fetchall():
         reading = [*_readers(topics, topic, reached), *clients.get(topic, ())]
         with transaction(cursor):
-            merge_segments(cursor, topic, _least(reading, FILES, range(topics.topic(topic).partitions(cursor))))
+            merge_segments(cursor, topic, _least(reading, FILES, range(topics.topic(topic).partitions())))
 
 
 def delete_read_files(
@@ -78,7 +78,7 @@ def delete_read_files(
     reached = {reader.id: positions(cursor, reader.id) for reader in readers.readers(topics.catalog)}
     for topic in {reader.source.topic for reader in readers.readers(topics.catalog)}:
         reading = [*_readers(topics, topic, reached), *clients.get(topic, ())]
-        read = _least(reading, FILES, range(topics.topic(topic).partitions(cursor)))
+        read = _least(reading, FILES, range(topics.topic(topic).partitions()))
         topics.register.delete_read(cursor, topic, read, oldest, chunks.files_needed(cursor, topics.catalog, topic))
 
 

@@ -18,8 +18,6 @@ from opensea_metrics.sql.language.lowering.duckdb.expressions import Lowering
 from opensea_metrics.sql.language.lowering.rare import table
 from opensea_metrics.sql.language.lowering.refusals import EMBEDDED, SPARK, Unsupported
 from opensea_metrics.sql.language.lowering.selects import aggregate_calls
-from opensea_metrics.sql.language.lowering.spark import items as spark_items
-from opensea_metrics.sql.language.lowering.spark import selects as spark_selects
 from opensea_metrics.sql.language.queries.analysis import Analysis
 from opensea_metrics.sql.language.queries.analysis import aggregates as aggregates_of
 from opensea_metrics.sql.language.queries.scope import Scope
@@ -174,15 +172,24 @@ def check_query(analysis: Analysis, engine: str) -> None:
         _check_record_columns(analysis, engine)
         _check_lists_of_sessions(analysis, engine)
     try:
-        (spark_items if engine == SPARK else items).ITEMS.key_sides(analysis)
         if engine == SPARK:
-            (spark_selects.grouped if analysis.is_aggregation else spark_selects.rows)(analysis, "")
-        elif analysis.is_aggregation:
-            selects.grouping(analysis)
+            _check_for_spark(analysis)
         else:
-            selects.rows(analysis, "")
+            items.ITEMS.key_sides(analysis)
+            if analysis.is_aggregation:
+                selects.grouping(analysis)
+            else:
+                selects.rows(analysis, "")
     except Unsupported as error:
         raise Unsupported(error.feature, engine, error.place) from None
+
+
+def _check_for_spark(analysis: Analysis) -> None:
+    # Imported here, because a server does not need them.
+    from opensea_metrics.sql.language.lowering.spark import items, selects
+
+    items.ITEMS.key_sides(analysis)
+    (selects.grouped if analysis.is_aggregation else selects.rows)(analysis, "")
 
 
 def _check_lists_of_sessions(analysis: Analysis, engine: str) -> None:

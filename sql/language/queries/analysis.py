@@ -9,6 +9,7 @@ from sqlglot import exp
 
 from opensea_metrics.core.types import KsqlType
 from opensea_metrics.sql.language.catalog.sources import Column, Source, Window
+from opensea_metrics.sql.language.dialect.rewriting import nodes
 from opensea_metrics.sql.language.functions import library as functions
 from opensea_metrics.sql.language.statements.statements import Statement
 
@@ -128,10 +129,11 @@ def table_calls(expression: exp.Expression) -> Iterator[exp.Anonymous]:
 
 
 def _calls(expression: exp.Expression, kind: str) -> Iterator[exp.Anonymous]:
-    for call in expression.find_all(exp.Anonymous):
-        function = functions.find(str(call.this))
-        if function and function.kind == kind:
-            yield call
+    for call in nodes(expression):
+        if isinstance(call, exp.Anonymous):
+            function = functions.find(str(call.this))
+            if function and function.kind == kind:
+                yield call
 
 
 def is_aggregate(expression: exp.Expression) -> bool:

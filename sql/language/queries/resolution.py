@@ -11,6 +11,7 @@ from opensea_metrics.core.suggestions import nearest
 from opensea_metrics.core.types import BIGINT, name_of
 from opensea_metrics.sql.language.catalog.keys import checked
 from opensea_metrics.sql.language.catalog.sources import Source, Window
+from opensea_metrics.sql.language.functions import library
 from opensea_metrics.sql.language.queries.analysis import Analysis, is_aggregate
 from opensea_metrics.sql.language.queries.clauses import check_clauses, check_table
 from opensea_metrics.sql.language.queries.conditions import expect_boolean
@@ -28,7 +29,20 @@ from opensea_metrics.sql.language.statements.statements import Kind, Statement
 
 
 def analyse(statement: Statement, query: exp.Expression, sources: dict[str, Source]) -> Analysis:
-    """Resolve a SELECT against the given sources. Raises SqlError."""
+    """Resolve a SELECT against the given sources. Raises SqlError.
+
+    The statement keeps the result. A check, a plan and the execution resolve the same statement against equal sources.
+    """
+    items = [query.args["source"], *(join.this for join in query.args["joins"])]
+    # Of these the result is a function. Equal objects are compared by identity first, which is fast.
+    given = id(query), tuple(sources.get(name_of(item.this)) for item in items), library.current()
+    kept: tuple[object, Analysis] | None = statement.memo.get("analysis")
+    if kept is None or kept[0] != given:
+        kept = statement.memo["analysis"] = given, _resolved(statement, query, sources)
+    return kept[1]
+
+
+def _resolved(statement: Statement, query: exp.Expression, sources: dict[str, Source]) -> Analysis:
     first, *rest = [query.args["source"], *(join.this for join in query.args["joins"])]
     source = _find(statement, first, sources)
     joined = tuple(_find(statement, item, sources) for item in rest)
