@@ -1,7 +1,7 @@
 """Settings from the environment and from ``.env`` in the working directory.
 
-Every variable begins with ``OPENSEA_METRICS_``, except that ``KSQLDB_URL`` works as well. Only these settings
-give secrets, and nothing prints them.
+Every variable begins with ``OPENSEA_METRICS_``; ``KSQLDB_URL`` also works without this prefix. Secrets come only from
+these settings, and nothing prints them.
 """
 
 from __future__ import annotations
@@ -70,7 +70,9 @@ class ServeSettings(Environment):
 
 
 class DashboardSettings(ServeSettings):
-    """The dashboard, as variables ``OPENSEA_METRICS_DASHBOARD_…``: credentials and certificate as for the server, and
+    """The dashboard's settings, as variables ``OPENSEA_METRICS_DASHBOARD_…``.
+
+    - the credentials and the certificate, as for the server
 
     - ``ask``: whether the pages have a query box. By default only if the ksqlDB server needs no credentials.
     - ``image_hosts``: the hosts whose pictures the pages show.
@@ -85,7 +87,7 @@ class DashboardSettings(ServeSettings):
 class FunctionSettings(Environment):
     """``udfs``: files and folders of a project's own Python functions, separated as in PATH.
 
-    It has a class of its own because every verb needs it, even if another setting is invalid.
+    This is a separate class because every verb needs these settings, even if another setting is invalid.
     """
 
     model_config = SettingsConfigDict(env_prefix="OPENSEA_METRICS_")

@@ -30,7 +30,7 @@ class DemoFailed(OpenSeaMetricsError):
 def run(data_dir: Path, port: int, hold: Callable[[str], None] | None = None) -> None:
     """Run the demo in a data directory, print its steps, and then one screen with the metrics.
 
-    ``hold`` is called with the server's URL at the end, before the server stops. Raises DemoFailed,
+    ``hold`` is called at the end with the server's URL, before the server stops. Raises DemoFailed,
     PortInUse, StorageError, and the errors of the migration tool.
     """
     screen = console()
@@ -63,7 +63,7 @@ def wait_until_read(client: KsqlClient, timeout: float) -> None:
     Raises DemoFailed after ``timeout`` seconds.
     """
     deadline = time.monotonic() + timeout
-    # In the order of creation, so the queries that write a query's input come before it. What they have written is
+    # In the order of creation, so the queries that write a query's input come first. Their output is
     # complete when they are not behind.
     queries = sorted(client.queries(), key=lambda query: _number_of(query.id))
     sinks = list(dict.fromkeys(sink for query in queries for sink in query.sinks))
@@ -75,7 +75,7 @@ def wait_until_read(client: KsqlClient, timeout: float) -> None:
                 was_behind = True
                 if time.monotonic() > deadline:
                     raise DemoFailed(
-                        f"after {timeout:.0f} s the query into {sink} still has {behind} offsets to read"
+                        f"after {timeout:.0f} s the query into {sink} still has {behind} records to read"
                     )
                 time.sleep(0.05)
 
@@ -93,7 +93,7 @@ def _lag(client: KsqlClient, sink: str) -> int:
 
 
 def looked_at(client: KsqlClient) -> DemoScreen:
-    """The newest window of the largest size: the market, its top collections, and one collection.
+    """The data of the newest window of the largest size: the market, its top collections, and one collection.
 
     Raises DemoFailed if the window has no rows.
     """

@@ -1,4 +1,4 @@
-"""ksqlDB's replies as plain data: one frozen class per kind of reply. ``of`` makes it from JSON.
+"""ksqlDB's replies as plain data: one frozen class per kind of reply. Its method ``of`` reads JSON.
 
 The classes hold only the members that this project reads. Each ``of`` raises WrongShape for a reply of
 another shape. Source: recorded replies of ksqlDB 7.9.1.

@@ -15,7 +15,7 @@ DEEPEST = 200
 
 
 class WrongShape(ValueError):
-    """A reply does not have the shape of ksqlDB's. The message continues "the reply …" with "it …"."""
+    """A reply does not have the shape of ksqlDB's replies. The message begins with "it", which is the reply."""
 
 
 def text(reply: Json, name: str) -> str:

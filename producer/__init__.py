@@ -1,1 +1,1 @@
-"""OpenSea's events on their way into a topic: envelope, archive files, replay, samples."""
+"""Writes OpenSea's events into a topic: envelope, archive files, replay, samples."""

@@ -23,7 +23,7 @@ def admin_client(client: Client) -> AdminClient:
 
 
 def configured(kind: Callable[..., T], config: Mapping[str, Any], **arguments: Any) -> T:
-    """A client of this kind. Raises SettingsError if librdkafka does not accept the settings."""
+    """A client of the given class. Raises SettingsError if librdkafka does not accept the settings."""
     try:
         return kind(config, **arguments)
     except KafkaException as error:
@@ -34,7 +34,10 @@ def configured(kind: Callable[..., T], config: Mapping[str, Any], **arguments: A
 
 
 def quiet_logger() -> logging.Logger:
-    """A silent logger for librdkafka, whose own log repeats itself. Errors and ``error_cb`` report all problems."""
+    """A silent logger for librdkafka, because its log is repetitive.
+
+    Exceptions and ``error_cb`` report all problems.
+    """
     logger = logging.getLogger("opensea_metrics.producer.kafka.librdkafka")
     logger.addHandler(logging.NullHandler())
     logger.propagate = False

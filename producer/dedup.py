@@ -14,11 +14,11 @@ _WORD = 2**64 - 1
 
 
 class Recent:
-    """Remembers identities for ``seconds`` to twice that, but at most the last 1.4 to 2.9 million.
+    """Remembers each identity for ``seconds`` to twice as long, but at most the last 1.4 to 2.9 million identities.
 
     There are two hash tables of 64-bit fingerprints (16 MiB each). New fingerprints go into the younger table. When
-    its time is over, or it is full, it becomes the older one. A fingerprint is Python's hash of the identity. Each
-    process has its own key for hashes, so no sender can cause a collision. Among 2.9 million fingerprints, one of
+    this table is full, or after ``seconds``, it becomes the older one. A fingerprint is Python's hash of the identity.
+    Each process has its own key for hashes, so no sender can cause a collision. Among 2.9 million fingerprints, one of
     6 × 10¹² look-ups finds that of another identity by chance.
     """
 
@@ -36,7 +36,7 @@ class Recent:
             self._turn_over(now)
         mark = hash(identity) & _WORD or 1  # 0 marks a free slot
         first = mark & _MASK
-        # Most identities are new and find a free slot at once. Only the others need a function call.
+        # Most identities are new, and their first slot is free. Only the others need a function call.
         if self._old[first] and self._old[_slot(self._old, mark)]:
             return True
         young = self._young
@@ -48,7 +48,7 @@ class Recent:
         return False
 
     def _turn_over(self, now: float) -> None:
-        # After a long silence, the entries of the younger table are too old as well.
+        # After a long silence, the entries of the younger table have expired, too.
         self._old = self._young if now < self._turn + self._seconds else _table()
         self._young = _table()
         self._count = 0

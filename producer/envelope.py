@@ -47,7 +47,7 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     has_own_key: bool = False
 
     def at(self, timestamp_ms: int) -> Record:
-        """The same record at another event time; the payload stays as it is."""
+        """The same record at another event time, with an unchanged payload."""
         rest = self.value[self.value.index(b",") :]
         value = b'{"event_time":%d%b' % (timestamp_ms, rest)
         return Record(self.key, timestamp_ms, self.event, self.chain, value, self.identity, self.has_own_key)

@@ -1,7 +1,7 @@
-"""A websocket client that takes whole text messages apart in a quarter of the library's time.
+"""A websocket client that reads whole text messages in a quarter of the library's time.
 
-OpenSea's messages are single text frames of 126 to 65,535 bytes. Such frames are read here. All others, and all frames
-after an incomplete one of another form, go through the library.
+OpenSea's messages are single text frames of 126 to 65,535 bytes. This module reads such frames. The library reads all
+other frames, and all frames after an incomplete one of another form.
 """
 
 from __future__ import annotations

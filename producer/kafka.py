@@ -70,7 +70,7 @@ class KafkaSink:
                 "acks": "all",
                 "compression.type": compression,
                 "linger.ms": 20,
-                "message.timeout.ms": 0,  # never: the queue is bounded, and close() saves it to a file
+                "message.timeout.ms": 0,  # no time-out: the queue is bounded, and close() saves it to a file
                 "queue.buffering.max.messages": 100_000,
                 "queue.buffering.max.kbytes": 12 * 1024,
                 "reconnect.backoff.max.ms": 2_000,
@@ -131,7 +131,7 @@ class KafkaSink:
             )  # fmt: skip
         except BufferError:
             return False
-        except KafkaException as error:  # the fatal state, or a problem of this record alone
+        except KafkaException as error:  # either the producer is in the fatal state, or only this record has a problem
             self._undelivered.add(value)
             self._report(error.args[0])
         return True

@@ -1,6 +1,7 @@
-"""The invented market behind the sample events: its collections, prices and traders.
+"""The fictional market behind the sample events: its collections, prices and traders.
 
-A few collections have most of the trades, as on OpenSea. Each has a floor price that drifts and swings over the day.
+A few collections have most of the trades, as on OpenSea. Each collection has a floor price that drifts and oscillates
+during the day.
 Some collections are being minted, and in some a ring of accounts trades with itself.
 """
 
@@ -53,11 +54,11 @@ _NATIVE = {"solana": _SOL, "matic": _POL}
 
 @dataclass(frozen=True)
 class SampleCollection:
-    """A collection. ``rank`` counts from 0, the most traded. ``floor`` is its floor price at midnight, in USD.
+    """A collection. ``rank`` 0 is the most traded one. ``floor`` is the floor price at midnight, in USD.
 
-    ``drift`` is the floor's change in an hour, as a share of it. ``swing`` is how far it moves up and down during a
-    day, and ``phase`` (radians) where in the day it is. ``is_minting`` marks collections whose items are new, and
-    ``has_ring`` those with wash trades.
+    ``drift`` is the relative change of the floor per hour. ``swing`` is the relative amplitude of its daily cycle, and
+    ``phase`` is the cycle's phase in radians. ``is_minting`` marks collections whose items are new, and ``has_ring``
+    marks collections with wash trades.
     """
 
     rank: int
@@ -80,13 +81,13 @@ class SampleCollection:
 
     @property
     def tokens(self) -> tuple[SampleToken, ...]:
-        """The tokens of its listings; the first one is the chain's own."""
+        """The tokens of the collection's listings. The first one is the chain's native token."""
         native = _NATIVE.get(self.chain)
         return (native, DOLLAR) if native else (ETHER, ETHER, ETHER, DOLLAR)
 
     @property
     def offer_token(self) -> SampleToken:
-        """The token of offers."""
+        """The token in which buyers make offers."""
         return _NATIVE.get(self.chain, WRAPPED)
 
 
@@ -124,13 +125,13 @@ def _weights() -> list[float]:
 
 
 def drawn(rng: random.Random) -> SampleCollection:
-    """A collection: the lower its rank, the more often."""
+    """A random collection. Those with a lower rank are drawn more often."""
     weights = _weights()
     return collections()[bisect.bisect(weights, rng.random() * weights[-1])]
 
 
 def traders(rng: random.Random, collection: SampleCollection, is_wash: bool) -> tuple[str, str]:
-    """The addresses of a seller and a buyer. In a wash trade both belong to the collection's ring."""
+    """Random addresses of a seller and a buyer. In a wash trade, both belong to the collection's ring."""
     if is_wash:
         first = rng.randrange(_RING)
         members = (first, (first + 1 + rng.randrange(_RING - 1)) % _RING)

@@ -49,7 +49,7 @@ def quantile(counts: list[int], share: float) -> float | None:
 
 @dataclass
 class Stats:
-    """The counts of the stream's side since the start. The sink counts the rest."""
+    """The counts of the connection to the stream since the start. The sink counts the rest."""
 
     received: int = 0
     duplicates: int = 0
@@ -66,13 +66,14 @@ class Stats:
 
     @property
     def lag_seconds(self) -> float | None:
-        """How many seconds the latest event's time is behind now; None before the first event."""
+        """The seconds between the latest event's time and now; None before the first event."""
         return (now_ms() - self.last_event_ms) / 1000 if self.last_event_ms else None
 
 
 class StatusLine:
     """Text such as ``4,103 events/s · newest 10:31:02 UTC · lag 1.2 s · …``. Rates cover the time since the previous
-    line. ``folder`` is on the disk to which events go, if they go to files."""
+    line. If events go to files, ``folder`` is on the disk that holds these files.
+    """
 
     def __init__(self, stats: Stats, sink: Sink, folder: Path | None = None) -> None:
         self._stats, self._sink, self._folder = stats, sink, folder

@@ -56,7 +56,7 @@ def decode(frame: bytes) -> Message:
     """
     try:
         if not frame.isascii():
-            frame.decode()  # msgspec does not check text that it skips
+            frame.decode()  # msgspec does not validate the text that it skips
         if frame[:1] == b"[" or frame.lstrip()[:1] == b"[":
             return _decode_array(frame)
         return _decode_object(frame)
@@ -105,7 +105,7 @@ def heartbeat(version: Version, ref: str) -> str:
 
 
 def refusal(reply: Message) -> str | None:
-    """The reason in a ``phx_reply`` that refuses, as short text. None if the reply is ok."""
+    """The reason in a refusing ``phx_reply``, as short text. None if the reply is ok."""
     try:
         body = msgspec.json.decode(reply.payload)
     except (msgspec.DecodeError, RecursionError):

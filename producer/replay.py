@@ -1,4 +1,4 @@
-"""Replays frames, recorded or invented, into a sink as records."""
+"""Replays frames, recorded or generated, into a sink as records."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ def replay(
 ) -> ReplayCounts:
     """Pass frames on to a sink, in order, and flush it at the end. The sink stays open.
 
-    ``speed`` is a factor on the original speed, which the event times give (2: twice as fast). None is as fast as
-    possible. ``shift_ms`` is added to event times, and payloads do not change. The sink is flushed every
+    ``speed`` is a factor on the original speed, which follows from the event times (2: twice as fast). None is as fast
+    as possible. ``shift_ms`` is added to event times, and payloads do not change. The sink is flushed every
     ``flush_seconds``, so that readers see events soon. ``progress`` is called every thousand frames and at each
     flush. ``flushed`` is called when all counted frames are safe. If ``stop`` returns True, the replay ends
     early, and the sink may not be flushed. Duplicates are passed on too.
@@ -219,8 +219,8 @@ def replay_recording(
 ) -> tuple[ReplayCounts, bool]:
     """Replay a recording and close the sink. Returns the counts of this run, and whether it reached the end.
 
-    The position is saved during the replay and after an early end, so ``resume`` continues behind the last safe
-    frame. Frames are repeated only if the process was killed: those of its last second. Raises RecordingError
+    The position is saved during the replay and after an early end, so ``resume`` continues after the last safe frame.
+    If the process is killed, the next run repeats the frames of the last second. Raises RecordingError
     and the sink's errors.
     """
     try:

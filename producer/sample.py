@@ -1,8 +1,8 @@
-"""Invented events in OpenSea's exact message format. The same arguments give the same bytes.
+"""Generates events in OpenSea's exact message format. The same arguments give the same bytes.
 
 They resemble real events (shared/opensea-stream.md), in a market that :mod:`producer.market` describes. There are
 several chains and payment tokens, quantities above 1, and prices beyond 64 bits. Some events are out of order or
-arrive twice, some lack metadata, and a few frames are broken. All names are invented.
+arrive twice, some lack metadata, and a few frames are broken. All names are fictional.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def bundled_frames() -> Iterator[bytes]:
 
 
 def recent_frames(now: int) -> Iterator[bytes]:
-    """As many frames as the sample file has, over two hours up to the last half hour before ``now`` (epoch ms)."""
+    """As many frames as in the sample file, over two hours up to the last full half hour before ``now`` (epoch ms)."""
     return frames(BUNDLED_EVENTS, 1, (now // _HALF_HOUR) * _HALF_HOUR - 2 * HOUR, 2 * HOUR, 0.2)
 
 
@@ -101,7 +101,7 @@ def _frames(
     events: int, seed: int, start_ms: int, duration_ms: int, sales_share: float
 ) -> Iterator[bytes]:
     rng = random.Random(seed)
-    # A draw gives a second frame if it is a sale, and sometimes an odd frame or the same frame again.
+    # A sale adds a second frame. Sometimes a draw also adds a malformed frame, or repeats the frame.
     frames_per_draw = 1 + _sold(sales_share) + _AGAIN + _ODD
     step = duration_ms * frames_per_draw / max(events, 1)
     for number in itertools.count():
@@ -235,7 +235,7 @@ def _sale(rng: random.Random, collection: SampleCollection, moment: int) -> tupl
     quantity = rng.choice(["1"] * 60 + ["5", '"2"', "0", "null", "1.5"])
     payment = _token(token, token.eth, token.usd)
     if rng.random() < 0.002:
-        payment = '"ETH"'  # not an object, so the server sets the record aside
+        payment = '"ETH"'  # not an object, so the server cannot read the record
     item, head = _item(rng, collection, is_wash), _head(rng, collection, moment)
     hash_ = f"0x{rng.getrandbits(256):064x}"
     maker, taker = map(_account, accounts)

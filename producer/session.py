@@ -1,4 +1,4 @@
-"""One connection to the stream: reading, heartbeat, joins and rejoins, the watch on silence.
+"""One connection to the stream: reading, heartbeat, joins and rejoins, and the check for silence.
 
 If the sink has no room, the session does not read the socket, and TCP slows the sender down.
 """
@@ -30,7 +30,7 @@ REJOIN_DELAYS = (1.0, 2.0, 5.0, 10.0)
 
 
 class StreamError(OpenSeaMetricsError):
-    """The stream refuses us, and another try would not help. The message says what to fix."""
+    """The stream refuses the client, and a retry would not help. The message says what to fix."""
 
 
 class _SessionOver(Exception):
@@ -67,7 +67,7 @@ Insist = Callable[[Item], Awaitable[None]]
 
 
 class Session:
-    """One connection: a reader, a heartbeat, a watch on silence, and a task for each channel."""
+    """One connection: a reader, a heartbeat, a check for silence, and a task for each channel."""
 
     def __init__(
         self,
@@ -105,7 +105,7 @@ class Session:
             error = _first_error(helpers)
             if error is not None:
                 self._socket.transport.abort()
-            reason = await reader  # it first takes the frames that were received
+            reason = await reader  # the reader first takes the frames that have already arrived
             if isinstance(error, _SessionOver):
                 return str(error)
             if error is not None:
@@ -171,7 +171,7 @@ class Session:
             except TimeoutError:
                 if not self._was_blocked:
                     raise _SessionOver(f"no answer to the heartbeat in {seconds:.0f} s") from None
-                pause = 0.0  # the answer may be among the frames that we have not read
+                pause = 0.0  # the reply may be among the frames that were not read yet
 
     async def _silence(self) -> None:
         seconds, loop = self._options.silence_seconds, asyncio.get_running_loop()
@@ -188,7 +188,7 @@ class Session:
                     seconds=seconds, topics=self._options.topics[:5],
                     event_types=self._options.event_types,
                 )  # fmt: skip
-                if "*" in self._options.slugs:  # among all collections, there is always an event
+                if "*" in self._options.slugs:  # with all collections, events never stop
                     raise _SessionOver(f"no event for {seconds:.0f} s")
 
     async def _channel(self, topic: str) -> None:
@@ -231,7 +231,7 @@ def _first_error(tasks: list[asyncio.Task[None]]) -> BaseException | None:
 
 
 class Delays:
-    """Seconds to wait: longer each time, and at random up to half more or less."""
+    """Seconds to wait before each retry. Delays grow up to a maximum, and vary at random by up to 50 %."""
 
     def __init__(self, delays: tuple[float, ...]) -> None:
         self._all = delays

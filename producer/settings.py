@@ -15,7 +15,7 @@ DEFAULT_URL = "wss://stream-api.opensea.io/socket/websocket"
 
 
 class StreamSettings(Environment):
-    """OpenSea's side: ``OPENSEA_API_KEY`` and ``OPENSEA_STREAM_URL``."""
+    """The settings for OpenSea's stream: ``OPENSEA_API_KEY`` and ``OPENSEA_STREAM_URL``."""
 
     model_config = SettingsConfigDict(env_prefix="OPENSEA_")
 
@@ -24,7 +24,7 @@ class StreamSettings(Environment):
 
 
 class KafkaSettings(Environment):
-    """Kafka's side: the variables ``KAFKA_…``, which ``.env.example`` explains."""
+    """The settings for Kafka: the variables ``KAFKA_…``, which ``.env.example`` explains."""
 
     model_config = SettingsConfigDict(env_prefix="KAFKA_")
 
@@ -61,7 +61,7 @@ class KafkaSettings(Environment):
 
 
 def checked_url(url: str) -> str:
-    """Check a websocket URL. It has no query, because the connection adds the key and version.
+    """Check a websocket URL. It must not have a query, because the connection adds the key and version.
 
     Raises SettingsError, whose message does not repeat a query, because that could hold a key.
     """

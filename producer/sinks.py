@@ -39,7 +39,7 @@ class Sink(Protocol):
         """Take a record. False if there is no room and the record was not taken: try again later."""
 
     def dead(self, letter: DeadLetter) -> bool:
-        """Take a dead letter. False as for :meth:`write`."""
+        """Take a dead letter. Returns False under the same conditions as :meth:`write`."""
 
     def poll(self) -> None:
         """Do work that is due: process acknowledgements, publish a file. Called many times a second."""

@@ -54,7 +54,7 @@ def ensure_topics(client: Client, wanted: Sequence[TopicSpec], wait_seconds: flo
             config={
                 "cleanup.policy": "delete",
                 "retention.ms": str(spec.retention_ms),
-                "compression.type": "producer",  # stored as the producer compressed it
+                "compression.type": "producer",  # the broker keeps the producer's compression
             },
         )
         for spec in wanted

@@ -41,7 +41,10 @@ _WIDEST = 38
 
 
 def arrow_type(kind: KsqlType, unit: str = "us") -> pa.DataType:
-    """The Arrow type for an SQL type. ``unit`` is that of TIMESTAMPs. A type without a form in Arrow is a text."""
+    """The Arrow type for an SQL type. ``unit`` is the unit of TIMESTAMPs.
+
+    A type that Arrow does not have becomes text.
+    """
     match kind:
         case DecimalType():
             return (pa.decimal128 if kind.precision <= _WIDEST else pa.decimal256)(kind.precision, kind.scale)

@@ -1,4 +1,7 @@
-"""Checks that a function has the same results on every engine: examples, laws of aggregates, random arguments."""
+"""Checks that a function has the same results on every engine.
+
+Tests examples, laws of aggregates and random arguments.
+"""
 
 from __future__ import annotations
 
@@ -99,11 +102,11 @@ def differences(
 
 
 def same(one: Any, other: Any) -> bool:
-    """True for equal values. NaN equals NaN. Lists may be of any type, because each engine has its own."""
+    """True for equal values. NaN equals NaN. Any sequence types may be compared, because each engine has its own."""
     match one, other:
         case float(), float():
             return one == other or (math.isnan(one) and math.isnan(other))
-        case dict(), list():  # Arrow's form of a MAP
+        case dict(), list():  # Arrow represents a MAP as a list of pairs
             return same(one, dict(other))
         case list(), list():
             return len(one) == len(other) and all(map(same, one, other))

@@ -36,7 +36,7 @@ def register(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def register_scalar(connection: duckdb.DuckDBPyConnection, definition: Definition) -> None:
-    """Make one scalar or table function known to a database."""
+    """Register one scalar or table function with a database."""
     if definition.duckdb is not None:
         names = [f"c{i}" for i in range(len(definition.parameters))]
         macro = f"{quoted(definition.name)}({', '.join(names)}) AS ({definition.duckdb.format(*names)})"

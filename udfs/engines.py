@@ -52,12 +52,12 @@ def _literal(value: Any, text: Callable[[str], str]) -> str:
 
 
 class Python:
-    """The function itself, with the rules of a call."""
+    """The plain Python function, called with the rules for NULL and errors."""
 
     name = "python"
 
     def results(self, definition: Definition, cases: Sequence[Case]) -> list[Any]:
-        """The results. A group is computed at once, because only the engines split and merge groups."""
+        """The results. Each group is computed as a whole, because only the other engines split and merge groups."""
         if definition.kind != "aggregate":
             call = calls.guarded(definition)
             return [call(*case) for case in cases if isinstance(case, tuple)]

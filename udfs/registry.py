@@ -1,4 +1,4 @@
-"""All functions that SQL can call: those shipped in ``udfs/functions``, and a project's own.
+"""All functions that SQL can call: those in ``udfs/functions``, and a project's own.
 
 A project's own functions are in the ``*.py`` files that the environment variable OPENSEA_METRICS_UDFS lists. It
 names files or folders, separated as in PATH. The files are read when a function is first looked up.
@@ -35,7 +35,7 @@ def functions() -> dict[str, Definition]:
 
 
 def find(name: str) -> Definition | None:
-    """The function with that name, in any case, or None."""
+    """The function with that name, regardless of case, or None."""
     return functions().get(name.upper())
 
 

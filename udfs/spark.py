@@ -1,8 +1,9 @@
 """Registers the functions with Spark, as Arrow UDFs of a session.
 
-Spark does not allow such table functions in SELECT. They are functions that return arrays, which the SQL explodes.
-Aggregates receive a whole group at once, in no particular order. The code is sent to the workers. The packages
-that it depends on must be installed there.
+Spark does not allow table functions in Python in SELECT. So they are registered as functions that return arrays, which
+the SQL explodes.
+Aggregates receive a whole group at once, in no particular order. The code is sent to the workers, where the
+packages that it needs must be installed.
 """
 
 from __future__ import annotations
@@ -39,16 +40,16 @@ if TYPE_CHECKING:
 def register(session: SparkSession) -> None:
     """Register all functions with a session's SQL under their names.
 
-    An aggregate has two functions, because Spark does not mix Python aggregates with its own in one SELECT. The second
-    function, NAME_OF_LIST, takes an array of structs (the rows in order) and the constants. Raises UdfError for a
-    function with a type that Spark does not have (TIME).
+    An aggregate has two functions, because Spark cannot combine Python aggregates with its own in one SELECT. The
+    second function, NAME_OF_LIST, takes an array of structs (the rows in order) and the constants. Raises UdfError for
+    a function with a type that Spark does not have (TIME).
     """
     spark: Any = importlib.import_module("pyspark.sql.functions")
     _send(session)
     for file in registry.own_files():
         session.sparkContext.addPyFile(str(file))
     with warnings.catch_warnings():
-        # Spark warns that it wants type hints of pyarrow instead of the kind of function.
+        # Hides Spark's warning that pyarrow type hints are preferred to the function type.
         warnings.simplefilter("ignore", UserWarning)
         for definition in registry.functions().values():
             if definition.kind == "aggregate":
@@ -65,7 +66,7 @@ def register(session: SparkSession) -> None:
 
 
 def register_scalars(session: SparkSession, definitions: Iterable[Definition]) -> None:
-    """Make some scalar functions known to a session whose workers have this package (:func:`register`)."""
+    """Register some scalar functions with a session whose workers have this package (see :func:`register`)."""
     spark: Any = importlib.import_module("pyspark.sql.functions")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
@@ -90,9 +91,9 @@ def local_session() -> SparkSession:
 
 
 def started(options: Mapping[str, str]) -> SparkSession:
-    """The Spark of this process, which is started with ``options`` if none runs. Java's warnings are not shown.
+    """The Spark session of this process. If there is none, it is started with ``options``.
 
-    Raises UdfError if pyspark or Java is missing, or Spark does not start.
+    Java's warnings are not shown. Raises UdfError if pyspark or Java is missing, or Spark does not start.
     """
     try:
         from py4j.protocol import Py4JError

@@ -1,4 +1,4 @@
-"""The table of Python's type hints and their SQL types.
+"""Maps Python's type hints to SQL types.
 
 - bool: BOOLEAN
 - int: BIGINT
@@ -78,7 +78,7 @@ SCALARS: dict[Any, KsqlType] = {
 
 
 def optional(hint: Any) -> tuple[Any, bool]:
-    """``T | None`` as (T, True), any other hint as (hint, False)."""
+    """Splits ``T | None`` into (T, True). Any other hint becomes (hint, False)."""
     if typing.get_origin(hint) in (Union, types.UnionType):
         inner = [part for part in typing.get_args(hint) if part is not type(None)]
         if len(inner) == 1:

@@ -66,7 +66,10 @@ def reader(hint: Any) -> Converter | None:
 
 
 def unfinite(hint: Any) -> Callable[[Any], bool] | None:
-    """A function that finds NaN or infinity in a value with that hint. None if the value cannot contain any."""
+    """A function that tells whether a value with that hint contains NaN or infinity.
+
+    None if no such value can contain any.
+    """
     hint, _ = optional(hint)
     if hint is float:
         return lambda value: value is not None and not math.isfinite(value)

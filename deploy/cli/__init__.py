@@ -8,7 +8,8 @@ import os
 # them again and again, and a start takes 1.4 times the CPU time: see tests/bench/start.py.
 gc.set_threshold(100_000, 20, 20)
 atexit.register(gc.freeze)
-# numpy only handles bytes here. Its BLAS would start a thread for each processor, at 0.1 s of CPU time a command.
+# numpy only handles bytes here. Its BLAS would start a thread per processor, which costs each command 0.1 s of CPU
+# time.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from opensea_metrics.deploy.cli.app import main, whole_app  # noqa: E402

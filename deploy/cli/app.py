@@ -83,7 +83,7 @@ def _load_for(arguments: Sequence[str], environment: Mapping[str, str]) -> None:
         arguments = typed.split()[1:]
     verb = next(iter(arguments), "")
     if verb in verbs.SUMMARIES:
-        # Imported here because they take longer than all that a list of verbs needs.
+        # Imported here, because these modules take longer to load than everything else that a list of verbs needs.
         from opensea_metrics.deploy.cli.logs import log_to_stderr
         from opensea_metrics.deploy.config import FunctionSettings
         from opensea_metrics.udfs import registry

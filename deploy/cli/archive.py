@@ -41,10 +41,10 @@ SourceUrl = Annotated[
 ]
 From = Annotated[
     str | None,
-    typer.Option("--from", metavar="TIME", help="Only hours from that time on (UTC, 2026-09-15T10:00)."),
+    typer.Option("--from", metavar="TIME", help="Only hours from this time on (UTC, such as 2026-09-15T10:00)."),
 ]
 To = Annotated[
-    str | None, typer.Option("--to", metavar="TIME", help="Only hours before that time (UTC).")
+    str | None, typer.Option("--to", metavar="TIME", help="Only hours before this time (UTC).")
 ]
 
 
@@ -90,7 +90,7 @@ def compact_archive(
     to: To = None,
     min_age: Annotated[
         str,
-        typer.Option(metavar="DURATION", help="Only hours that ended that long ago, because events may be late."),
+        typer.Option(metavar="DURATION", help="Only hours that ended this long ago or earlier: events may be late."),
     ] = "24 hours",
     keep: Annotated[
         bool, typer.Option("--keep", help="Keep the originals. Readers ignore them.")

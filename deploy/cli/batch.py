@@ -69,7 +69,7 @@ Margin = Annotated[
     str,
     typer.Option(
         metavar="DURATION",
-        help="How late a record may be filed after its event. The run reads that much past --to.",
+        help="How long after its event a record may be filed. The run reads this much past --to.",
     ),
 ]
 
@@ -109,7 +109,7 @@ def recompute(
     late: Annotated[
         LateRecords,
         typer.Option(
-            help="complete: all records count. as-streamed: a record that came after its window's grace period is"
+            help="complete: all records count. as-streamed: a record that arrived after its window's grace period is"
             " dropped, as a server drops it."
         ),
     ] = LateRecords.COMPLETE,
@@ -134,12 +134,13 @@ def recompute(
 ) -> None:
     """Compute the metrics of a past period from the archive, with the statements of sql/.
 
-    Without a --to-… option the tables are printed. Windows are [start, end) in UTC. As in ksqlDB they are
-    counted from 1970-01-01, so 7-day windows start on Thursdays. With --trailing they are counted back from
-    --to.
+    Without a --to-… option the tables are printed. Windows are [start, end) in UTC. As in ksqlDB, they are
+    aligned to 1970-01-01, so 7-day windows start on Thursdays. With --trailing they are aligned to --to, and
+    counted back from there.
 
-    A join, a query over a table and --late as-streamed depend on the order of all records. So they read the archive
-    from its start, in the order in which a server reads it. What an engine cannot run exactly is refused by name.
+    A join, a query over a table and --late as-streamed depend on the order of all records. For these, the whole
+    archive is read from its start, in the order in which a server reads it. If an engine cannot compute a query
+    exactly, the command refuses and names the query.
 
     Example: opensea-metrics recompute all --window '1 day' --from 2026-09-15 --to 2026-09-16 --to-parquet out
     """

@@ -75,8 +75,8 @@ def dashboard(
 def beside(url: str, policy: Policy, port: int | None) -> Iterator[str]:
     """Run the dashboard of an embedded server of this process, and yield its URL.
 
-    ``policy`` is that of the embedded server, and ``port`` None is 8089, or a free one if 8089 is in use. Raises
-    PortInUse for another port.
+    ``policy`` is the embedded server's. If ``port`` is None, the dashboard takes 8089, or a free port if 8089 is in
+    use. Raises PortInUse if a given port is in use.
     """
     settings = DashboardSettings()
     credentials = policy.credentials
@@ -103,7 +103,10 @@ def _is_taken(error: PortInUse) -> bool:
 
 
 def of_server(client: KsqlClient, settings: DashboardSettings, root: Path | None) -> DashboardOptions:
-    """The options of a dashboard of a server. It has a query box if a setting or the lack of credentials allows it."""
+    """The options for a server's dashboard.
+
+    A setting switches the query box on or off. By default, the pages have a box if the server needs no credentials.
+    """
     has_ask = settings.ask if settings.ask is not None else not client.access.has_credentials
     variables = options.variables(None)
     return DashboardOptions(ServerTables(client), client.url, has_ask, root, variables, settings.image_hosts)

@@ -14,7 +14,7 @@ from opensea_metrics.deploy.output.doctor import check_objects, show_checks
 from opensea_metrics.deploy.output.reports import write_report
 
 TIMEOUT = 15.0  # seconds for one reply of ksqlDB
-PATIENCE = 10.0  # seconds for which requests to a ksqlDB that is not ready are repeated
+PATIENCE = 10.0  # seconds: how long to repeat requests to a ksqlDB that is not ready
 
 
 @app.command()
@@ -28,7 +28,7 @@ def doctor(
 ) -> None:
     """Check each part of a running stack and say what to do. Exits with 1 if a check fails.
 
-    Parts that neither the environment nor .env names are left out; .env.example has the variables. Docker
+    Checks only the parts that the environment or .env names; .env.example lists the variables. Docker
     Compose names all parts: docker compose run --rm tools doctor
 
     Example: opensea-metrics doctor --json

@@ -1,4 +1,4 @@
-"""The verbs that bring events: the live stream, samples and replays."""
+"""The verbs that supply events: the live stream, samples and replays."""
 
 from __future__ import annotations
 
@@ -93,10 +93,10 @@ def produce(
         float, typer.Option(min=0.1, callback=options.finite, help="With --sink archive: the longest time per file.")
     ] = 10.0,
     dedup_seconds: Annotated[
-        float, typer.Option(min=0, callback=options.finite, help="Drop events repeated within that time. 0 keeps all.")
+        float, typer.Option(min=0, callback=options.finite, help="Drop events repeated within this time. 0 keeps all.")
     ] = 300.0,
     silence_seconds: Annotated[
-        float, typer.Option(min=1, callback=options.finite, help="Raise an alarm if no event comes for that long.")
+        float, typer.Option(min=1, callback=options.finite, help="Raise an alarm if no event arrives for this long.")
     ] = 120.0,
     shutdown_seconds: Annotated[
         float, typer.Option(min=0, callback=options.finite, help="Time to deliver events after SIGTERM or Ctrl-C.")
@@ -108,7 +108,7 @@ def produce(
         ),
     ] = None,
     verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="Also log what is no problem. In a pipe this is always logged.")
+        bool, typer.Option("--verbose", "-v", help="Log normal operation, too. In a pipe it is always logged.")
     ] = False,
 ) -> None:
     """Put OpenSea's live stream into Kafka, or into an archive, until SIGTERM or Ctrl-C.
@@ -188,8 +188,8 @@ def sample(
         Path | None,
         typer.Option(metavar="DIR", help="The events go to DIR/topics/.", show_default="./.opensea-metrics"),
     ] = None,
-    events: Annotated[int, typer.Option(min=1, help="How many events to make.")] = 100_000,
-    seed: Annotated[int, typer.Option(help="The same seed and day make the same events.")] = 1,
+    events: Annotated[int, typer.Option(min=1, help="How many events to generate.")] = 100_000,
+    seed: Annotated[int, typer.Option(help="The same seed and day give the same events.")] = 1,
     day: Annotated[
         datetime | None,
         typer.Option(

@@ -1,4 +1,4 @@
-"""Help pages: texts as they are written, and exit codes. typer gives texts to rich, which reads [words] as markup."""
+"""Help pages: literal texts, and exit codes. typer passes texts to rich, which would read [words] as markup."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PENDING: dict[str, str] = {
     "diff": "the server differs from the record",
     "reconcile": "the windows differ",
     "archive check": "the archive has faults",
-    "archive compact": "some hours were left as they are",
+    "archive compact": "some files could not be compacted",
 }
 """Verb → the meaning of exit code 2."""
 
@@ -24,10 +24,10 @@ PENDING: dict[str, str] = {
 def as_written(app: typer.Typer, parent: str) -> None:
     """Take each verb's help from its docstring, and name its exit codes. Show all texts literally.
 
-    ``parent`` is the verb and a space if ``app`` is a group of verbs, else ''.
+    If ``app`` is a group of verbs, ``parent`` is the group's name and a space. Otherwise it is ''.
     """
     for command in app.registered_commands:
-        # The line breaks of the source go, because a terminal has its own width.
+        # Join the lines of the source, because the terminal wraps text at its own width.
         paragraphs = cleandoc(command.callback.__doc__ or "").split("\n\n")
         command.help = escape("\n\n".join(paragraph.replace("\n", " ") for paragraph in paragraphs))
         command.epilog = _exit_codes(parent + name_of(command))
@@ -40,7 +40,7 @@ def name_of(command: CommandInfo) -> str:
 
 
 def list_only(app: typer.Typer, summaries: Mapping[str, str]) -> None:
-    """Let the list of verbs show those that are not registered. They cannot be called."""
+    """Show verbs that are not registered in the list of verbs. They cannot be called."""
     app.registered_commands = [command for command in app.registered_commands if command.cls is not _Listed]
     registered = {name_of(command) for command in app.registered_commands}
     registered |= {str(group.name) for group in app.registered_groups}

@@ -39,7 +39,7 @@ def plan(
         bool, typer.Option("--json", help="Print JSON, which apply --plan executes.")
     ] = False,
 ) -> None:
-    """Show what apply would do, and to which data. Exit code 2 means that changes are pending.
+    """Show what apply would do, and which data it affects. Exit code 2 means that changes are pending.
 
     Example: opensea-metrics plan --json > plan.json
     """
@@ -202,7 +202,7 @@ def queries(
 ) -> None:
     """List the persistent queries with their states; pause, resume or terminate some of them.
 
-    A terminated query is gone for good: diff then shows it as missing. A paused query goes on where it was.
+    A terminated query is gone for good, and diff shows it as missing. A paused query resumes where it stopped.
 
     Example: opensea-metrics queries
 

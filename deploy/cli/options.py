@@ -66,11 +66,11 @@ Format = Annotated[
 Out = Annotated[
     Path | None, typer.Option("--out", metavar="FILE", help="Write the result to a file, with exact values.")
 ]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 
 
 def report_view(form: Form | None, out: Path | None, json: bool) -> ReportView:
-    """How a report is written. Raises BadParameter for two forms, and OutputRefused."""
+    """The form and file of a report. Raises BadParameter if two forms are given, and OutputRefused."""
     if json and form not in (None, Form.JSON):
         raise typer.BadParameter(f"--json and --format {form} contradict each other")
     return ReportView(Form.JSON if json else form_for(form, out), out)
@@ -108,7 +108,7 @@ AllowHost = Annotated[
     typer.Option(
         "--allow-host",
         metavar="NAME",
-        help="A further name or address by which others call this server, without scheme and port. May be repeated.",
+        help="Another host name or address of this server, without scheme and port. May be repeated.",
     ),
 ]
 Insecure = Annotated[

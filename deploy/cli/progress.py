@@ -21,7 +21,7 @@ from opensea_metrics.deploy.output.plain import say, visible
 def reporting(verbose: bool) -> Iterator[Callable[[str], None]]:
     """Yields a function that shows a line on stderr. On a terminal each line replaces the one before.
 
-    The log has all messages if ``verbose`` or in a pipe, else only warnings and errors.
+    The log shows all messages with ``verbose`` or in a pipe. Otherwise it shows warnings and errors only.
     """
     screen = console(stderr=True)
     with ExitStack() as stack:
@@ -35,7 +35,7 @@ def reporting(verbose: bool) -> Iterator[Callable[[str], None]]:
 
 @contextmanager
 def watching(text: Callable[[], str | None], seconds: float = 1.0) -> Iterator[None]:
-    """Shows a text that changes every ``seconds``, if stderr is a terminal. None leaves it as it is."""
+    """Shows a status line if stderr is a terminal, and updates it every ``seconds``. None leaves the line unchanged."""
     screen = console(stderr=True)
     if not screen.is_terminal:
         yield
@@ -69,7 +69,7 @@ def _changing(status: Status) -> Callable[[str], None]:
 
 @contextmanager
 def stopping() -> Iterator[Callable[[], bool]]:
-    """Yields a function that says whether SIGTERM or Ctrl-C came. A second Ctrl-C stops at once."""
+    """Yields a function that returns True after SIGTERM or Ctrl-C. A second Ctrl-C stops at once."""
     came = False
 
     def note(number: int, _: object) -> None:
@@ -89,7 +89,7 @@ def stopping() -> Iterator[Callable[[], bool]]:
 def bar(
     description: str, total: int | None = None, unit: str = "frames"
 ) -> Iterator[Callable[..., None]]:
-    """Shows a progress bar if stderr is a terminal. Yields the function that moves it.
+    """Shows a progress bar if stderr is a terminal. Yields the function that advances the bar.
 
     That function takes how much is done, and optionally the number of ``unit`` to show. Without a
     ``total`` here, each call gives one.

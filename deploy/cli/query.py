@@ -42,8 +42,8 @@ def query(
     With EMIT CHANGES, rows come until LIMIT or Ctrl-C, which closes the query on the server (exit code 130). ORDER BY,
     GROUP BY, JOIN and OVER of a query without EMIT run in this tool, over rows that the server selects by WHERE.
 
-    On a terminal times, amounts and top lists are written for people. In a pipe, in a file, and with --raw, values are
-    exact. A statement that changes the server needs --yes, or an answer in the shell.
+    On a terminal, times, amounts and top lists are formatted for people. In a pipe, in a file, and with --raw, values
+    are exact. A statement that changes the server needs --yes; the shell asks before it runs one.
 
     Example: opensea-metrics query "SELECT collection, usd_volume FROM collection_1_minute ORDER BY usd_volume DESC
     LIMIT 10"

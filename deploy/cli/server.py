@@ -61,7 +61,7 @@ def _hold(url: str) -> None:
 def serve(
     data_dir: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Where the data is.", show_default="./.opensea-metrics"),
+        typer.Option(metavar="DIR", help="The data directory.", show_default="./.opensea-metrics"),
     ] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[
@@ -85,7 +85,7 @@ def serve(
         str | None,
         typer.Option(
             metavar="DURATION",
-            help="Delete files of topics that all queries have read, so long after their last change.",
+            help="Delete a topic's files this long after their last change, if all queries have read them.",
             show_default="never",
         ),
     ] = None,

@@ -1,4 +1,4 @@
-"""The server of a verb, and access to it and to Kafka, from the options and the settings."""
+"""Connects a verb to its server and to Kafka, from the options and the settings."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from opensea_metrics.deploy.client import Access, KsqlClient
 from opensea_metrics.deploy.config import Settings
 
-# Only migrations need the rest, which takes time and memory to load.
+# Only migrations need the imports below, which take time and memory to load.
 if TYPE_CHECKING:
     from opensea_metrics.deploy.commands import Site
     from opensea_metrics.deploy.migrations.run.topics import DeleteByBroker
@@ -34,7 +34,7 @@ def client(server: str | None) -> KsqlClient:
 
 
 def site(timeout: float | None = None) -> Site:
-    """The needs of a run besides the files, from the settings."""
+    """What a run needs besides the files, from the settings."""
     from opensea_metrics.deploy.commands import Site
     from opensea_metrics.producer.settings import KafkaSettings
     from opensea_metrics.udfs import registry
@@ -48,7 +48,7 @@ def site(timeout: float | None = None) -> Site:
 
 
 def by_admin(config: Client, timeout: float = 30.0) -> DeleteByBroker:
-    """A function that deletes a topic with Kafka's admin client; ``config`` is librdkafka's.
+    """A function that deletes a topic with Kafka's admin client. ``config`` is the configuration of librdkafka.
 
     It raises MigrationError if the brokers refuse, or do not answer within ``timeout`` seconds.
     """

@@ -35,7 +35,7 @@ _SHOWN = 5
 
 @udfs.command("list")
 def list_functions(
-    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]…", help="Only these.")] = None,
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]…", help="List only these functions.")] = None,
 ) -> None:
     """List the functions with their parameters, results and the checksums of their code.
 
@@ -53,9 +53,9 @@ def list_functions(
 
 @udfs.command("test")
 def check_functions(
-    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]…", help="Only these.")] = None,
+    names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]…", help="Test only these functions.")] = None,
     count: Annotated[int, typer.Option(help="Random arguments for each function.")] = 2_000,
-    seed: Annotated[int, typer.Option(help="The same seed makes the same arguments.")] = 1,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same arguments.")] = 1,
     ksqldb: KsqlDb = None,
     spark: Annotated[bool, typer.Option("--spark", help="Also run in Spark (needs pyspark and a JDK).")] = False,
 ) -> None:

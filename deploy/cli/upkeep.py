@@ -64,7 +64,7 @@ def new(
     ] = None,
     family: Annotated[
         str | None,
-        typer.Option(metavar="FAMILY", help="Create the tables of a family that is defined and not in use."),
+        typer.Option(metavar="FAMILY", help="Create the tables of a family that is defined but not in use."),
     ] = None,
     change: Annotated[
         str | None,
@@ -195,7 +195,7 @@ def diff(
     out: options.Out = None,
     json: options.Json = False,
 ) -> None:
-    """Show the differences between the server and the record. Exit code 2 means that there are some.
+    """Show the differences between the server and the record. Exit code 2 means that they differ.
 
     Example: opensea-metrics diff --server http://ksqldb:8088 --json
     """
@@ -247,7 +247,7 @@ def repair(
     ] = None,
     yes: options.Yes = False,
 ) -> None:
-    """Make the record match the server, after somebody changed the server by hand. Or drop an extra object.
+    """Make the record match a server that somebody changed by hand. With --drop, drop an extra object instead.
 
     Example: opensea-metrics repair
 

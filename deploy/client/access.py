@@ -28,7 +28,7 @@ class Access:
     ``user`` and ``password`` are sent as basic authentication, ``token`` as a bearer token. ``ca_file``
     holds the certificates (PEM) to trust instead of the system's. ``cert_file`` with ``key_file`` (and
     ``key_password``) is the client's own certificate. ``headers`` go with every request. ``pinned_file`` is
-    the server's own certificate (PEM): then it is trusted under any name, and no other is.
+    the server's own certificate (PEM): the client then trusts only this certificate, under any host name.
     """
 
     user: str | None = field(default=None, repr=False)
@@ -47,7 +47,7 @@ class Access:
 
     @property
     def has_credentials(self) -> bool:
-        """True if the server could tell this client from others."""
+        """True if a user, token, certificate or further headers could identify the client."""
         return bool(self.user or self.token or self.cert_file or self.headers)
 
     def http(self) -> httpx.Client:

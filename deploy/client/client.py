@@ -64,9 +64,9 @@ class KsqlClient:
     """A client of one server.
 
     ``url`` may hold a user and a password (basic authentication). ``timeout``: seconds for one request.
-    ``wait``: seconds before the first repetition. ``patience``: the client repeats requests that only read
-    for so many seconds while the server says that it is not ready. It also waits so long for a command
-    that the server still runs.
+    ``wait``: seconds before the first retry. ``patience``: how many seconds the client repeats read-only
+    requests while the server says that it is not ready. The client also waits this long for a command
+    that the server is still running.
     """
 
     url: str
@@ -112,7 +112,10 @@ class KsqlClient:
             return False
 
     def disk(self) -> dict[str, Any] | None:
-        """How much of the disk an embedded server uses for what, in bytes; None of a ksqlDB, which does not say."""
+        """The disk space that an embedded server uses, in bytes per purpose.
+
+        None for ksqlDB, which does not report it.
+        """
         try:
             return dict(self._transport.get("disk"))
         except (KsqlError, BadReply):
@@ -193,7 +196,7 @@ class KsqlClient:
             return Description.of(member(reply, "sourceDescription"))
 
     def describe_all(self, names: Sequence[str], extended: bool = False) -> tuple[Description, ...]:
-        """Describe several streams and tables in few requests. Missing ones are left out."""
+        """Describe several streams and tables in few requests. The result omits missing ones."""
         descriptions: list[Description] = []
         for start in range(0, len(names), DESCRIBED_AT_ONCE):
             chunk = names[start : start + DESCRIBED_AT_ONCE]
@@ -204,7 +207,7 @@ class KsqlClient:
             except KsqlError as error:
                 if "Could not find STREAM/TABLE" not in error.message:
                     raise
-                if len(chunk) > 1:  # one of them is gone, and the server refused all
+                if len(chunk) > 1:  # one of them is gone, so the server refused the whole request
                     for name in chunk:
                         descriptions.extend(self.describe_all([name], extended))
             else:
@@ -225,7 +228,7 @@ class KsqlClient:
         return list(self.pull_rows(text))
 
     def pull_rows(self, text: str, exact: bool = False) -> Rows:
-        """The rows of a pull query with their columns, which an empty result has as well. ``exact``: as in
+        """The rows of a pull query, and their columns even if there are no rows. ``exact``: as in
         :meth:`select`."""
 
         def request() -> Rows:

@@ -46,8 +46,8 @@ class ServerUnreachable(ClientError):
 class BadReply(ServerUnreachable):
     """The reply to ``request`` is not one of ksqlDB's. ``reason`` completes "the reply …".
 
-    ``is_passing``: the same request may get a usable reply later, for instance if the connection was cut
-    or a proxy had no server. Otherwise the reply was wrong or too slow.
+    ``is_passing``: the same request may succeed later, for instance if the connection was cut or a proxy
+    could not reach its server. Otherwise the reply was wrong or too slow.
     """
 
     def __init__(self, url: str, request: str, reason: str, is_passing: bool = False) -> None:
@@ -154,7 +154,7 @@ def error_of(status: int, body: str, statement: str) -> KsqlError | None:
 
 
 def error_in(reply: Any, statement: str) -> KsqlError:
-    """The error that the server reports after rows, when the status was 200 already."""
+    """The error that the server reports after some rows, when it has already sent the status 200."""
     known = reply if isinstance(reply, dict) else {"message": reply}
     message, code = known.get("message"), _code(known)
     shown = message if isinstance(message, str) else "the server reports an error without a text"
@@ -167,7 +167,7 @@ def _code(reply: dict[str, Any]) -> int | None:
 
 
 def page_summary(status: int, body: str) -> str:
-    """Describes a page that is not ksqlDB's, by its title or its beginning."""
+    """Describes a web page that did not come from ksqlDB, by its title or its first characters."""
     title = re.search(r"<title>([^<]*)", body, re.IGNORECASE)
     words = (title[1] if title else body).split()
     return f"HTTP {status}: {' '.join(words)[:300]}".rstrip(": ")

@@ -1,4 +1,4 @@
-"""Limits that no server can exceed: the time for a whole reply, and its unpacked size.
+"""Limits on every reply: its total time, and its unpacked size.
 
 httpx limits the time of each single read from the socket. A server that sends one byte a second never
 exceeds that limit. Here all reads of one reply share one deadline. A push query waits for rows without a
@@ -56,7 +56,7 @@ def until(moment: float) -> Iterator[None]:
 
 
 def limit_time(client: httpx.Client) -> httpx.Client:
-    """Make all connections of a client keep to the deadline that ``until`` sets."""
+    """Apply the deadline that ``until`` sets to all connections of a client."""
     # httpx has no public way to set the backend, and our own transport would ignore proxies.
     for transport in (client._transport, *client._mounts.values()):
         if isinstance(transport, httpx.HTTPTransport):

@@ -26,7 +26,8 @@ _DECIMAL = "DECIMAL("
 class Objects:
     """Reads the objects of a JSON array that arrives in pieces. A piece may end anywhere.
 
-    With ``exact``, numbers with a fraction are Decimals in rows whose header names a DECIMAL. Else they are floats.
+    With ``exact``, numbers with a fraction are Decimals if the header of the rows names a DECIMAL. Otherwise they are
+    floats.
     """
 
     def __init__(self, exact: bool = False) -> None:
@@ -38,7 +39,7 @@ class Objects:
 
     @property
     def in_part(self) -> bool:
-        """True while an object has begun and has not ended."""
+        """True while an object is incomplete."""
         return bool(self._buffer)
 
     def feed(self, piece: bytes) -> Iterator[Row]:
@@ -49,7 +50,7 @@ class Objects:
         except UnicodeDecodeError:
             raise WrongShape("it is not UTF-8") from None
         at = self._skip(0)
-        while at < len(self._buffer) and b"}" in piece:  # else nothing has ended
+        while at < len(self._buffer) and b"}" in piece:  # otherwise no object is complete
             try:
                 value, end = self._decoder.raw_decode(self._buffer, at)
             except json.JSONDecodeError:

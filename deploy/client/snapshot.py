@@ -86,7 +86,7 @@ def sendable(statement: Statement) -> Statement:
 def catalog_of(server: Server, with_queries: bool) -> Catalog:
     """The streams and tables that were described, and the queries if they matter.
 
-    Queries that this tool cannot read (a foreign function) are left out. The server then has the last word.
+    Omits queries that this tool cannot read, for instance because of an unknown function. The server still checks them.
     """
     known = {name: source_of(description) for name, description in server.described.items()}
     queries = {}
@@ -109,7 +109,7 @@ def catalog_of(server: Server, with_queries: bool) -> Catalog:
 
 
 def source_of(known: Description) -> CatalogSource:
-    """A stream or table as the catalog has it. The size of a window is 0 if this tool cannot read its statement."""
+    """A stream or table in the catalog's form. The size of a window is 0 if this tool cannot read the statement."""
     key_role = "PRIMARY KEY" if known.kind == "TABLE" else "KEY"
     statement = _definition(known)
     columns = tuple(
@@ -133,7 +133,7 @@ def source_of(known: Description) -> CatalogSource:
 
 @lru_cache(maxsize=1024)
 def type_named(text: str) -> KsqlType:
-    """The type that a server names; a type with that very name if this tool cannot read it."""
+    """The type of a name that the server reports. If this tool cannot read the name, the type keeps it."""
     statement = parsed(f"ALTER STREAM x ADD c {text};")
     known = from_ast(statement.ast.expressions[0].args["kind"]) if statement else None
     return known or KsqlType(text)

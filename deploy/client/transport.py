@@ -50,7 +50,7 @@ class Transport:
 
     ``url`` may hold a user and a password. They replace those of ``access``, and :attr:`url` does not show
     them. ``timeout``: seconds for one reply; a long reply has more (see :meth:`stream`). ``patience``: see
-    :meth:`patiently`. ``wait``: seconds before the first repetition; each further wait is twice as long.
+    :meth:`patiently`. ``wait``: seconds before the first retry; each further wait is twice as long.
     """
 
     def __init__(
@@ -231,7 +231,7 @@ class Transport:
             error = state.outcome.exception() if state.outcome else None
             if isinstance(error, KsqlError) and _is_not_ready(error):
                 return (state.seconds_since_start or 0) > self._patience
-            return state.attempt_number >= 3  # the user should hear about a wrong URL soon
+            return state.attempt_number >= 3  # report a wrong URL to the user soon
 
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception(_passes),
@@ -245,7 +245,7 @@ class Transport:
 def _passes(error: BaseException) -> bool:
     if isinstance(error, KsqlError):
         return error.status >= 500 or _is_not_ready(error)
-    # Asking again would get the same wrong reply, or wait as long for a slow one.
+    # A retry would get the same wrong reply, or take as long again.
     return error.is_passing if isinstance(error, BadReply) else isinstance(error, ServerUnreachable)
 
 

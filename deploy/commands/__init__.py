@@ -1,8 +1,8 @@
 """One function for each verb of the command line: plain values in, plain data out, nothing printed.
 
 ``root`` is a folder with settings.yml and migrations/ (None: ./sql, else the packaged one). ``variables`` override its
-settings. All functions raise SqlError for errors in files, ClientError for failures of the server, and MigrationError
-if files, record and server contradict one another.
+settings. All functions raise SqlError for errors in files, and ClientError for failures of the server. They raise
+MigrationError if files, record and server contradict one another.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -78,7 +78,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name != "run_tests":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    # Imported when it is used: it needs the whole embedded server, which takes half of a command's start.
+    # Imported on use: it loads the whole embedded server, which takes half of a command's start time.
     from opensea_metrics.deploy.commands.sqltests import run_tests
 
     return run_tests

@@ -14,7 +14,7 @@ _HIDDEN = {"env.example": ".env.example", "gitignore": ".gitignore"}
 
 
 def init(directory: Path) -> tuple[Path, ...]:
-    """Write the files of a new project into a directory, which is created if needed; return their paths.
+    """Write the files of a new project into a directory, and create the directory if needed. Returns their paths.
 
     Nothing is overwritten: raises MigrationError if the directory has one of the files. Raises OSError
     if a file cannot be written.
@@ -23,7 +23,7 @@ def init(directory: Path) -> tuple[Path, ...]:
     files = {directory / path: content for path, content in _files(template)}
     if existing := [path for path in files if path.exists() or path.is_symlink()]:
         raise MigrationError(
-            f"{existing[0]} exists already, and nothing was written\n"
+            f"{existing[0]} already exists; nothing was written\n"
             "  hint: name a new directory, or add a migration with opensea-metrics new"
         )
     for path, content in files.items():

@@ -104,9 +104,10 @@ def apply(
 ) -> Plan:
     """Apply the pending versions, or the plan ``saved``; returns the executed plan, which may be empty.
 
-    All pending statements are checked before the first one is sent. If a version replaces objects side by side that
-    the plan creates, its own plan is made and executed next. ``wait`` for the new queries to catch up. Raises
-    StepFailed if the server refuses a statement (the next run resumes there), PlanRefused, Locked, MigrationError.
+    All pending statements are checked before the first one is sent. A version may replace, side by side, objects that
+    the plan creates. Such a version is planned and executed after this plan. ``wait``: wait until the new queries
+    have caught up. Raises StepFailed if the server refuses a statement (the next run resumes there), PlanRefused,
+    Locked and MigrationError.
     """
     choice = choice or ApplyChoice(target)
     # Errors in files are reported before a server is changed.
@@ -157,8 +158,8 @@ def rollback(
 ) -> RollbackPlan:
     """Undo all versions above ``target`` (0: all) or the newest ``steps`` (1); returns the executed plan.
 
-    ``wait`` for the queries of restored objects to catch up. ``consent`` gets the plan before anything is changed, and
-    again if the plan has changed meanwhile. Raises MigrationError without consent.
+    ``wait``: wait until the queries of restored objects have caught up. ``consent`` is called with the plan before any
+    change, and again if the plan has changed in the meantime. Raises MigrationError without consent.
     """
     first = plan_rollback(client, root, variables, target, keep_topics, steps=steps)
     if not first.versions:

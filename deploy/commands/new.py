@@ -2,8 +2,8 @@
 
 A family is the tables of one metric, one table for each window. Its definition is a file ``macros/families/NAME.sql``
 with two macros: ``create(window)`` and ``replace(window)``. If all its tables read streams of its own, the macro
-``streams()`` creates them. The file of a family in use is not edited, because
-applied migrations are rendered with it. A change makes a new version of it, ``NAME_v2.sql``.
+``streams()`` creates them. Do not edit the file of a family in use, because
+applied migrations are rendered with it. A change creates a new version of the file, ``NAME_v2.sql``.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def new_family(
         raise MigrationError(f"there is no macros/families/{chosen}.sql\n  hint: the families not in use are: {unused}")
     if _base(chosen) in used:
         raise MigrationError(
-            f"the project has the tables of {chosen} already\n"
+            f"the project already has the tables of {chosen}\n"
             f"  hint: change them with --change {_base(chosen)}. The families not in use are: {unused}"
         )
     definition = (project.root / "macros" / "families" / f"{chosen}.sql").read_text(encoding="utf-8")
@@ -117,8 +117,8 @@ def new_change(
 ) -> tuple[Path, Path]:
     """Copy the newest definition of a family, and write the migration that replaces its tables with the copy.
 
-    Returns the copy, which is to be edited, and the migration. Raises MigrationError if there is no such family, or
-    if its tables cannot be replaced.
+    Returns the paths of the copy, which the user edits, and of the migration. Raises MigrationError if there is no such
+    family, or if its tables cannot be replaced.
     """
     project = _project(root, variables)
     texts = _texts(project)
@@ -161,7 +161,7 @@ def _words(name: str) -> str:
     """The name as a part of a file name."""
     words = re.sub(r"\s+", "_", name.strip())
     if not re.fullmatch(r"\w+", words):
-        raise MigrationError(f"{name!r} is no name for a migration\n  hint: use letters, digits and underscores")
+        raise MigrationError(f"{name!r} is not a migration's name\n  hint: use letters, digits and underscores")
     return words
 
 

@@ -1,7 +1,7 @@
 """Plans as JSON, for programs and for ``apply --plan``.
 
-A plan file holds everything that its execution needs. So the plan that was reviewed is the plan that is applied, also
-on another machine. It holds no secrets except those in statements. docs/migrations.md describes the keys.
+A plan file holds everything that its execution needs. So a reviewed plan can be applied unchanged, also on another
+machine. It holds no secrets except those in statements. docs/migrations.md describes the keys.
 """
 
 from __future__ import annotations
@@ -29,7 +29,10 @@ FORMAT = 3
 
 
 def to_json(plan: Plan, sentence: Callable[[ApplyStep], str]) -> dict[str, Any]:
-    """The plan as an object of JSON. ``sentence`` says for people what a step does to data; nothing reads it again."""
+    """The plan as a JSON object.
+
+    ``sentence`` describes a step's effect on data for people. :func:`read` ignores this text.
+    """
     return {
         "format": FORMAT,
         "basis": plan.basis,
@@ -60,7 +63,7 @@ def read(path: Path) -> Plan:
         raise MigrationError(f"cannot read {path}: {os_reason(error)}") from error
     except (ValueError, LookupError, TypeError, SqlError) as error:
         raise MigrationError(
-            f"{path} is no plan: {error}\n  hint: make one with plan --json > {path}"
+            f"{path} is not a plan: {error}\n  hint: make one with plan --json > {path}"
         ) from error
 
 

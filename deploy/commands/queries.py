@@ -24,9 +24,9 @@ class QueryAction(StrEnum):
 
 
 def queries(client: KsqlClient, names: Sequence[str] = ()) -> tuple[ServerQuery, ...]:
-    """The persistent queries, without those of the record. A name is a query's id, or the stream or table it writes.
+    """The persistent queries, except those of the record.
 
-    Raises MigrationError for a name that no query has.
+    A name is a query's id, or the stream or table that it writes. Raises MigrationError for a name that no query has.
     """
     known = [
         query
@@ -54,9 +54,10 @@ def change_queries(
     names: Sequence[str],
     consent: Callable[[tuple[ServerQuery, ...]], bool],
 ) -> tuple[ServerQuery, ...]:
-    """Pause, resume or terminate queries; returns them. ``consent`` gets the queries before they are terminated.
+    """Pause, resume or terminate queries; returns them.
 
-    Raises MigrationError without names, for a name that no query has, and without consent.
+    ``consent`` is called with the queries before they are terminated. Raises MigrationError without names, for a name
+    that no query has, and without consent.
     """
     if not names:
         raise MigrationError(f"name the queries to {action}\n  hint: see opensea-metrics queries")

@@ -1,4 +1,4 @@
-"""What the commands share: options, the needs of a server besides files, and the lock around a run."""
+"""What the commands share: options, what a run needs besides files, and the lock around a run."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _NO_FUNCTIONS = {"STRUCT", "MAP"}
 
 @dataclass(frozen=True)
 class Site:
-    """The needs of a run besides the files.
+    """What a run needs besides the files.
 
     ``functions``: user-defined functions by name, with the checksums of their sources. They are recorded with the
     statements that call them. ``timeout``: seconds to wait for catch-up. ``ttl``: seconds after the last heartbeat
@@ -58,7 +58,7 @@ def who() -> str:
 
 @contextmanager
 def running(client: KsqlClient, site: Site, report: Report) -> Iterator[Run]:
-    """A run under the lock."""
+    """Take the lock, and yield a run under it. The lock is free again afterwards."""
     name = who()
     with lock.held(RecordStore(client), f"{name} pid {os.getpid()}", site.ttl) as store:
         yield Run(store.client, store, report, name, site.functions, site.delete_by_broker, site.timeout)
@@ -67,9 +67,9 @@ def running(client: KsqlClient, site: Site, report: Report) -> Iterator[Run]:
 def checked(
     root: Path | None, variables: Variables | None, step: Step = lambda *_: None, client: KsqlClient | None = None
 ) -> Project:
-    """The project, whose statements all fit together; ``step`` gets each statement.
+    """Load the project, and check that its statements fit together. ``step`` is called with each statement.
 
-    The server of ``client`` describes functions that are not known here. Raises SqlErrors with all errors of all files.
+    Asks the server of ``client`` to describe unknown functions. Raises SqlErrors with all errors of all files.
     """
     project = load_project(root, variables, keep_errors=True)
     if client is not None:

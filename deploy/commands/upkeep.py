@@ -105,7 +105,7 @@ def repair(
     variables: Variables | None = None,
     site: Site | None = None,
 ) -> Repair:
-    """Make the record match the server; ``consent`` gets the repair before anything is written."""
+    """Make the record match the server. ``consent`` is called with the repair before anything is written."""
     project = load_project(root, variables)
     with running(client, site or Site(), ignore) as run:
         chosen = make_repair(run.store.read(), project.migrations, look(run.client, describe=None))
@@ -126,10 +126,10 @@ def drop_extra(
     variables: Variables | None = None,
     site: Site | None = None,
 ) -> Drift:
-    """Drop a stream or table, or end a query, that no migration created; topics stay. Returns what was dropped.
+    """Drop a stream, table or query that no migration created; topics stay. Returns the dropped objects.
 
-    ``consent`` gets the object before that. Raises MigrationError if ``diff`` does not show ``name`` as extra, and
-    ClientError if the server refuses, for instance because another object reads it.
+    ``consent`` is called with the object first. Raises MigrationError if ``diff`` does not show ``name`` as extra.
+    Raises ClientError if the server refuses, for instance because a query reads the object.
     """
     project = load_project(root, variables)
     with running(client, site or Site(), ignore) as run:

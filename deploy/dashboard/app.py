@@ -49,7 +49,7 @@ PARTS: dict[str, Parts] = {"market": page_parts.market_parts, "collection": page
 
 
 def create(options: DashboardOptions, streams: Streams, policy: Policy, listens_on: str) -> ASGIApp:
-    """The application. ``listens_on`` is the address of the server, and ``streams`` ends with it."""
+    """The application. ``listens_on`` is the address of the server. ``streams`` ends when the application stops."""
     is_live, has_ask = options.tables.is_live, options.tables.is_live and options.has_ask
     shown = PAGES | (SERVER_PAGES if is_live else {}) | (ASK_PAGES if has_ask else {})
     pages = _Pages(options, streams, shown)
@@ -127,7 +127,7 @@ class _Pages:
             try:
                 view = PageView.of(request.query_params)
             except BadView as error:
-                problem = Problem("This address has a value that no page has", str(error))
+                problem = Problem("The address of this page has an invalid value", str(error))
                 return _stream(_one(event("problem", problem.as_json())))
             return _stream(self._events(view, parts))
 
@@ -162,7 +162,7 @@ class _Pages:
 
     async def ask(self, request: Request) -> Response:
         """POST /api/ask: the rows of a query. Only pages of this server may ask."""
-        if "origin" not in request.headers:  # a wrong one has been refused before
+        if "origin" not in request.headers:  # an invalid one has already been refused
             return _error(403, "A query must come from a page of this dashboard")
         try:
             sql = orjson.loads(await request.body())["sql"]

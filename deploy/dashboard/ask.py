@@ -21,7 +21,10 @@ MOST_ROWS = 10_000
 
 @dataclass(frozen=True)
 class Reply:
-    """Rows with their columns. ``times`` are the columns that hold epoch ms; ``note`` says what was computed here."""
+    """Rows with their columns. ``times`` are the columns that hold epoch ms.
+
+    ``note`` says what this tool computed itself.
+    """
 
     columns: tuple[tuple[str, str], ...]
     rows: list[Sequence[Any]]
@@ -36,7 +39,7 @@ class Reply:
 def ask(client: KsqlClient, text: str) -> Reply:
     """The reply to one statement that reads and ends: SELECT, SHOW, LIST, DESCRIBE or EXPLAIN.
 
-    Raises SqlError for anything else and for more than MOST_ROWS rows, TooManyRows, and ClientError.
+    Raises SqlError for other statements and for more than MOST_ROWS rows. Also raises TooManyRows and ClientError.
     """
     statements = list(statements_in(text))
     if len(statements) != 1:
@@ -46,7 +49,7 @@ def ask(client: KsqlClient, text: str) -> Reply:
         return reading(client, statement.text, lambda text: _reply_of(client.ask(text)))
     if statement.action is Action.PUSH:
         raise SqlError(
-            "this box answers queries that end", hint="remove EMIT CHANGES, or run it with opensea-metrics query"
+            "this box cannot run an endless query", hint="remove EMIT CHANGES, or run it with opensea-metrics query"
         )
     if statement.action is not Action.PULL:
         raise SqlError("this box only reads: SELECT, SHOW, DESCRIBE or EXPLAIN", hint="write a migration for changes")

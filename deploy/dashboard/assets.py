@@ -1,4 +1,4 @@
-"""Top assets of a collection for a page. Their names and addresses come from strangers."""
+"""Top assets of a collection for a page. Their names and addresses are untrusted."""
 
 from __future__ import annotations
 

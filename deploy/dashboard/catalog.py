@@ -1,4 +1,4 @@
-"""What a place offers: windows and chains, or the reason why there is nothing to show and what to do."""
+"""The windows and chains that a server or folder offers. If there are none: the reason, and what to do."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from opensea_metrics.deploy.dashboard.windows import FAMILIES, DeployedWindow
 
 @dataclass(frozen=True)
 class Problem:
-    """Why a page has nothing to show. ``commands`` are commands of a shell that would help."""
+    """Why a page has nothing to show. ``commands`` are shell commands that fix the problem."""
 
     title: str
     text: str
@@ -25,7 +25,7 @@ class Problem:
 
 
 def chosen_window(names: Collection[str], view: PageView, is_live: bool) -> DeployedWindow | Problem:
-    """The window of a view among the tables of a place, or the reason why there is none."""
+    """The window of a view, if its tables exist; otherwise the reason why there is none."""
     deployed = windows.deployed(names)
     if not deployed:
         return _nothing(names, is_live)
@@ -71,6 +71,6 @@ def _nothing(names: Collection[str], is_live: bool) -> Problem:
     listed = ", ".join(f"V{version:03}" for version in versions)
     return Problem(
         "The server runs, but it has no metrics yet",
-        f"The tables of these migrations are missing: {listed}. Apply the migrations; this page begins by itself.",
+        f"The tables of these migrations are missing: {listed}. Apply the migrations; then this page starts by itself.",
         ("opensea-metrics apply", "opensea-metrics replay --to-now"),
     )

@@ -1,7 +1,7 @@
 """Feeds of rows: one feed for all pages that show the same rows.
 
-A feed begins with its first page, and ends some time after its last page. A page waits for an event and then takes the
-newest rows. So a page that falls behind misses intermediate rows, and nothing queues for it.
+A feed starts when its first page opens, and stops some time after its last page closes. A page waits for an event and
+then takes the newest rows. So a page that falls behind misses intermediate rows, and no rows queue up for it.
 """
 
 from __future__ import annotations
@@ -56,12 +56,12 @@ class Feed(ABC):
 
     @property
     def state(self) -> tuple[int, str | None, bool]:
-        """Changes whenever pages should look at the feed."""
+        """A value that changes whenever pages should read the feed again."""
         return self.rows.version, self.error, self.is_loaded
 
     @contextmanager
     def shown_on(self, page: asyncio.Event) -> Iterator[None]:
-        """Within this context ``page`` is set when the rows change."""
+        """Within this context, the event ``page`` is set when the rows change."""
         if self._end is not None:
             self._end.cancel()
         if self._task is None:
@@ -85,7 +85,7 @@ class Feed(ABC):
 
     @abstractmethod
     async def run(self) -> None:
-        """Keep the rows up to date. Raises OpenSeaMetricsError; then it is called again."""
+        """Keep the rows up to date. Raises OpenSeaMetricsError; the caller then calls ``run`` again."""
 
     def changed(self) -> None:
         """Tell all pages that the rows have changed."""
@@ -93,7 +93,7 @@ class Feed(ABC):
             page.set()
 
     def loaded(self, rows: Iterable[Values] | None = None) -> None:
-        """The feed has its rows, perhaps all of them anew, and no error."""
+        """Mark the feed as loaded and free of errors. ``rows`` replace all rows, unless they are None."""
         self.error, self.is_loaded = None, True
         if rows is not None:
             self.rows.replace(rows)
@@ -115,8 +115,8 @@ class Feed(ABC):
 class PushFeed(Feed):
     """Rows that a push query sends, after a pull query for those that exist.
 
-    The push query begins first, so that no change is lost between the two. After an error both begin again, and the
-    pulled rows replace all others.
+    The push query starts first, so that no change is lost between the two. After an error both queries start again, and
+    the pulled rows replace all others.
     """
 
     def __init__(
@@ -151,7 +151,7 @@ class PushFeed(Feed):
 
 
 class PulledFeed(Feed):
-    """Rows that are pulled, and pulled again after each change of ``signal`` (None: never).
+    """Rows of a pull query, which runs again after each change of ``signal`` (None: it runs once).
 
     ``replaces``: each pull has all rows.
     """
@@ -163,7 +163,10 @@ class PulledFeed(Feed):
         self._replaces = replaces
 
     async def run(self) -> None:
-        """Pull now, and again after each change, at a pace that leaves the server and this process idle."""
+        """Pull now, and again after each change.
+
+        Pauses between pulls keep the load on the server and this process low.
+        """
         if self._signal is None:
             self.loaded(await self._load(True))
             await asyncio.Event().wait()
@@ -184,7 +187,7 @@ class PulledFeed(Feed):
 
 
 class PolledFeed(Feed):
-    """Rows that are pulled every so many seconds."""
+    """Rows of a pull query that runs at a fixed interval."""
 
     def __init__(self, load: Callable[[], Awaitable[Iterable[Values]]], every: float, most: int = 100_000) -> None:
         super().__init__(most)
@@ -192,7 +195,7 @@ class PolledFeed(Feed):
         self._every = every
 
     async def run(self) -> None:
-        """Pull again and again."""
+        """Pull at the interval until an error."""
         while True:
             begun = time.monotonic()
             self._take(sorted(await self._load(), key=lambda row: row[0]), True)

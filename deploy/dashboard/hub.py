@@ -1,4 +1,4 @@
-"""All feeds of the dashboard, by the rows that they have."""
+"""All feeds of the dashboard, by the rows that they supply."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ AnyFeed = TypeVar("AnyFeed", bound=Feed)
 
 
 class Hub:
-    """The feeds of one place. Only one event loop may use it."""
+    """The feeds of one server or folder. Only one event loop may use a hub."""
 
     def __init__(self, options: DashboardOptions) -> None:
         self.options = options
@@ -46,7 +46,7 @@ class Hub:
         self._feeds: dict[Hashable, Feed] = {}
 
     def feed(self, key: Hashable, make: Callable[[], AnyFeed]) -> AnyFeed:
-        """The feed with this key, which ``make`` makes if there is none."""
+        """The feed with this key. If there is none, ``make`` creates it."""
         if key not in self._feeds:
             feed = self._feeds[key] = make()
             feed.ended = lambda: self._feeds.pop(key, None)
@@ -110,7 +110,7 @@ class Hub:
         return self.feed(selection, lambda: PulledFeed(load, POINTS, self.signal(window), replaces=True))
 
     def names(self) -> Feed:
-        """The names of all tables, one in a row."""
+        """The names of all tables, one per row."""
 
         async def load() -> Iterable[Values]:
             return [(name,) for name in await self.tables.names()]
@@ -118,7 +118,7 @@ class Hub:
         return self.feed("names", lambda: PolledFeed(load, 5.0))
 
     def chains(self) -> Feed:
-        """The chains of the newest windows, one in a row."""
+        """The chains of the newest windows, one per row."""
 
         async def load() -> Iterable[Values]:
             names = await self.tables.names()
@@ -134,7 +134,7 @@ class Hub:
         return self.feed("chains", lambda: PolledFeed(load, 10.0))
 
     def ranking(self, window: DeployedWindow, at: int | None) -> Feed:
-        """Each collection's row of a window and its row of the window before: a name, and two rows of COLLECTION.
+        """For each collection: its name, its row in a window, and its row in the window before (rows of COLLECTION).
 
         The window starts ``at``; None is the market's newest window.
         """
@@ -162,7 +162,7 @@ class Hub:
         )
 
     def top_assets(self, window: DeployedWindow, slug: str, at: int | None) -> Feed:
-        """The top assets of a collection: one row, of a window's start and the values of TOP_ASSETS."""
+        """The top assets of a collection: one row, with the window's start and the values of TOP_ASSETS."""
 
         async def load(_: bool) -> Iterable[Values]:
             first = at if at is not None else await self._first(window)
@@ -195,7 +195,7 @@ class Hub:
         return self.feed(("chain names", window, at), lambda: PolledFeed(load, 5.0))
 
     def graph(self) -> Feed:
-        """The lineage, the errors of its queries, and how many records these have not read: one row."""
+        """The lineage, the errors of its queries, and how many records the queries have not read: one row."""
 
         def load(client: KsqlClient) -> list[Values]:
             sources = lineage.descriptions(client)

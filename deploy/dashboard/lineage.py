@@ -24,7 +24,7 @@ def descriptions(client: KsqlClient) -> list[Description]:
 def graph(sources: Sequence[Description]) -> dict[str, Any]:
     """The graph for a page: nodes, and edges as pairs of names.
 
-    A source that is declared over another's topic reads it, so that there is an edge between them as well.
+    A source that is declared over the topic of another source reads that topic, so there is an edge between the two.
     """
     writers = {source.name for source in sources if source.write_queries}
     by_topic = defaultdict(list)
@@ -41,7 +41,7 @@ def graph(sources: Sequence[Description]) -> dict[str, Any]:
 
 
 def behind(sources: Sequence[Description]) -> int:
-    """How many records the queries into these sources have not read."""
+    """How many records are still unread by the queries that write these sources."""
     return sum(map(_lag, (offsets for source in sources for offsets in source.offsets)))
 
 

@@ -1,4 +1,4 @@
-"""How the dashboard is started: its place of rows, and what it allows."""
+"""Options of the dashboard: where its rows come from, and what it allows."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class BadImageHost(OpenSeaMetricsError):
 
 @dataclass(frozen=True)
 class DashboardOptions:
-    """``tables``: the place of the rows. ``label``: its name on the pages.
+    """``tables``: where the rows come from. ``label``: the name of that server or folder on the pages.
 
     ``has_ask``: the pages have a query box.
     ``root``: the folder of the migrations (None: ./sql, else the packaged one). ``variables`` override its settings.
@@ -44,7 +44,7 @@ class DashboardOptions:
                 )
 
     def policy(self) -> str:
-        """The Content-Security-Policy of every answer."""
+        """The Content-Security-Policy of every response."""
         hosts = "".join(f" https://{host}" for host in self.image_hosts)
         return (
             "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; font-src 'self';"
@@ -57,7 +57,10 @@ class DashboardOptions:
 
 
 def safe_url(url: object, hosts: tuple[str, ...] | None = None) -> str | None:
-    """An https URL, perhaps only of these hosts and no SVG. None for anything else."""
+    """The URL if it is an https URL.
+
+    With ``hosts``, it must also be at one of these hosts and no SVG. Otherwise None.
+    """
     if not isinstance(url, str) or len(url) > 2000 or not url.isprintable() or " " in url:
         return None
     try:

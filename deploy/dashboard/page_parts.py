@@ -1,4 +1,4 @@
-"""The parts of each page: which feeds they read, and what the page gets of them."""
+"""The parts of each page: which feeds each part reads, and what data the page gets."""
 
 from __future__ import annotations
 

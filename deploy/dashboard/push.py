@@ -23,11 +23,10 @@ _ANSWER = 10.0
 async def push(
     http: httpx.AsyncClient, url: str, text: str, reset: str = "latest"
 ) -> AsyncGenerator[Values | None, None]:
-    """The rows of a push query, after one None when the server has begun it.
+    """The rows of a push query. The first item is None: the server has started the query.
 
-    ``reset`` is ``latest`` for future rows only, or ``earliest``. ``http`` speaks HTTP/1.1, so that the query has a
-    connection of its own: several on one connection wait for one another. Raises ClientError; the iteration never ends
-    without an error.
+    ``reset`` is ``latest`` for future rows only, or ``earliest``. ``http`` uses HTTP/1.1, so that each query has its
+    own connection: queries that share a connection block one another. The iteration ends only with a ClientError.
     """
     timeout = httpx.Timeout(_ANSWER, read=None)
     body = {"ksql": text, "streamsProperties": {"auto.offset.reset": reset}}

@@ -22,7 +22,7 @@ _SALES, _USD, _ETH, _FLOOR, _AVERAGE, _TRANSFERS = (
 def ranked(rows: Iterable[Values], chains: Mapping[str, str], view: PageView) -> list[list[Any]]:
     """All rows that a view shows, in its order: values of COLUMNS. ``rows`` are those of ``Hub.ranking``.
 
-    A value that is missing comes last in both directions. Rows with equal values are in the order of their names.
+    Missing values come last in both directions. Rows with equal values are sorted by name.
     """
     shown = [_row(name, chains.get(name, ""), now, before) for name, now, before, _ in rows if now is not None]
     if view.chain:
@@ -37,7 +37,7 @@ def ranked(rows: Iterable[Values], chains: Mapping[str, str], view: PageView) ->
 
 
 def as_csv(rows: Iterable[Values], names: Iterable[str] = COLUMNS) -> str:
-    """Rows as CSV with a head. A text that a spreadsheet would run as a formula begins with an apostrophe."""
+    """Rows as CSV with a header. Text that a spreadsheet would run as a formula gets an apostrophe in front."""
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(names)

@@ -24,14 +24,14 @@ class RecentRows:
         return len(self._rows)
 
     def replace(self, rows: Iterable[Values]) -> None:
-        """Forget all rows, and keep these instead."""
+        """Replace all rows with these."""
         self.version += 1
         self._replaced = self.version
         self._rows = {row[0]: (self.version, row) for row in rows}
         self._trim()
 
     def update(self, rows: Iterable[Values]) -> bool:
-        """Keep the rows as the newest of their keys. False if none of them differs from its predecessor."""
+        """Store each row as the newest of its key. Returns False if no row differs from the stored one."""
         changed = [row for row in rows if (known := self._rows.get(row[0])) is None or known[1] != row]
         if not changed:
             return False
@@ -46,7 +46,10 @@ class RecentRows:
         return self.since(-1)[1]
 
     def since(self, version: int) -> tuple[bool, list[Values]]:
-        """The rows that changed after a version, sorted by key; True if they replace all that a page has."""
+        """The rows that changed after a version, sorted by key.
+
+        The flag is True if a page must replace all its rows.
+        """
         is_full = version < self._replaced
         rows = [row for at, row in self._rows.values() if is_full or at > version]
         return is_full, sorted(rows, key=lambda row: row[0])

@@ -1,4 +1,4 @@
-"""The results of ``recompute --to-parquet`` as tables: history, for the same pages."""
+"""The results of ``recompute --to-parquet`` as tables, so that the same pages show past periods."""
 
 from __future__ import annotations
 

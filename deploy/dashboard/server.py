@@ -59,7 +59,7 @@ def running(options: DashboardOptions, port: int = 0, policy: Policy | None = No
 async def _serve(
     options: DashboardOptions, bound: socket.socket, stop: asyncio.Event, policy: Policy, host: str
 ) -> None:
-    # Each thread keeps memory of its own. Requests to the server wait for the server anyway.
+    # Each thread keeps its own memory, and more threads would only wait for the ksqlDB server.
     anyio.to_thread.current_default_thread_limiter().total_tokens = _THREADS
     policy = replace(policy, limits=replace(policy.limits, head=_HEAD))
     streams = Streams()

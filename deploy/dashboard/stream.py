@@ -53,7 +53,10 @@ class Streams:
     async def events(
         self, parts: tuple[PagePart, ...], newest: Callable[[], int | None] | None
     ) -> AsyncIterator[bytes]:
-        """The events of a page. ``newest`` is the time of the newest event (epoch ms), if there are market tables."""
+        """The server-sent events of a page.
+
+        ``newest``: the time of OpenSea's newest event (epoch ms), if there are market tables.
+        """
         page = asyncio.Event()
         self._pages.add(page)
         states: dict[str, Any] = {}
@@ -96,5 +99,5 @@ class Streams:
 
 
 def event(name: str, data: Any) -> bytes:
-    """A server-sent event. JSON on one line has no line break, so that no value can end the event."""
+    """A server-sent event. The JSON is on one line, so no value can contain a line break that ends the event."""
     return b"event: %s\ndata: %s\n\n" % (name.encode(), orjson.dumps(data))

@@ -26,7 +26,8 @@ class RowSelection:
     """Columns of the rows of a windowed table whose windows start in ``[start, end)``, in epoch ms.
 
     The rows also have the key of the first entry of each top list in ``first_keys``, or None.
-    ``equal`` are columns and the texts that they must equal. Names of tables and columns are this package's own.
+    ``equal`` maps columns to the texts that they must equal. Names of tables and columns are constants of this package,
+    not input.
     """
 
     table: str
@@ -53,7 +54,7 @@ class RowSelection:
 
 
 class Tables(Protocol):
-    """The tables of one place. Their methods raise OpenSeaMetricsError if the place cannot be read."""
+    """The tables of one server or folder. The methods raise OpenSeaMetricsError if it cannot be read."""
 
     is_live: bool
 
@@ -69,7 +70,8 @@ class Tables(Protocol):
 class ServerTables:
     """The tables of a ksqlDB or an embedded server.
 
-    A table that was built side by side has its name in the files. See :mod:`deploy.migrations.record.serving`.
+    Callers use the names in the files, also for tables that were built side by side under another name. See
+    :mod:`deploy.migrations.record.serving`.
     """
 
     is_live = True
@@ -83,12 +85,12 @@ class ServerTables:
 
     def push(self, text: str, reset: str = "latest") -> AsyncGenerator[Values | None, None]:
         """The rows of a push query: see :func:`push`."""
-        if self._http is None:  # one for all queries, because its certificates take a megabyte
+        if self._http is None:  # one client for all queries, because each loads 1 MB of certificates
             self._http = self.client.access.async_http()
         return push(self._http, self.client.url, text, reset)
 
     async def names(self) -> frozenset[str]:
-        """The names of all tables, and the names in the files of those that serve under another name."""
+        """The names of all tables. For a table that serves under another name, also its name in the files."""
         return await run_in_threadpool(self._names)
 
     def _names(self) -> frozenset[str]:
@@ -100,7 +102,7 @@ class ServerTables:
         return present | self._serving.keys()
 
     def serving(self, selection: RowSelection) -> RowSelection:
-        """The same selection of the version that serves, as of the last :meth:`names`."""
+        """The same selection from the version that serves. It is known since the last call of :meth:`names`."""
         return replace(selection, table=self._serving.get(selection.table, selection.table))
 
     async def rows(self, selection: RowSelection) -> list[Values]:

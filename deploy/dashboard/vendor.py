@@ -34,7 +34,7 @@ def renew(folder: Path = FOLDER) -> None:
                     content = packed.extractfile(f"package/{inside}")
                     assert content is not None
                     lines = content.read().splitlines()
-                    # Browsers would ask for a map that is not here.
+                    # Otherwise browsers would request a source map that is not here.
                     kept = [line for line in lines if b"sourceMappingURL" not in line]
                     (folder / name).write_bytes(b"\n".join(kept) + b"\n")
 

@@ -1,4 +1,4 @@
-"""What a page shows, from the query of its URL. Every value comes from strangers."""
+"""Reads what a page shows from the query of its URL. Every value is untrusted."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ _NUMBER = re.compile(r"[0-9]{1,15}")
 
 
 class BadView(OpenSeaMetricsError):
-    """A page's URL has a value that no page has. The message names it."""
+    """A page's URL has an invalid value. The message names the value."""
 
 
 @dataclass(frozen=True)
 class PageView:
     """The choices of a page. ``window`` is None for the default; ``at`` is the start of a window, None for the newest.
 
-    ``start`` and ``end`` bound the charts if both are set. Otherwise ``span`` does, counted back from the newest
-    window. ``chain`` is empty for all chains. Times are in epoch ms.
+    If both are set, ``start`` and ``end`` are the bounds of the charts. Otherwise the charts cover ``span``, counted
+    back from the newest window. ``chain`` is empty for all chains. Times are in epoch ms.
     """
 
     window: DeployedWindow | None = None

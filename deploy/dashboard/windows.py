@@ -1,4 +1,4 @@
-"""The windows that a server has, from the names of its tables."""
+"""Derives the windows that a server has from the names of its tables."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _HOUR = 3_600_000
 
 @dataclass(frozen=True, order=True)
 class DeployedWindow:
-    """A window: its size and the distance between two starts, in ms, and the end of its tables' names."""
+    """A window: its size and advance in ms, and the suffix of its tables' names."""
 
     size: int
     advance: int
@@ -53,7 +53,7 @@ def window_of(suffix: str) -> DeployedWindow | None:
 
 
 def deployed(names: Collection[str]) -> list[DeployedWindow]:
-    """The windows that have a table of the market and one of collections, the shortest first."""
+    """The windows that have both a market table and a collection table, the shortest first."""
     suffixes = [name.removeprefix("GLOBAL_") for name in names if name.startswith("GLOBAL_")]
     windows = [window for suffix in suffixes if (window := window_of(suffix))]
     return sorted(window for window in windows if window.table("COLLECTION") in names)

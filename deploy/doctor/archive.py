@@ -29,7 +29,7 @@ class ArchiveFacts:
 
 
 def examine(url: str, now: Callable[[], float] = time.time) -> list[Check]:
-    """Look into the newest folders at ``url``. Raises Unreachable."""
+    """Read the newest folders at ``url``, and check them. Raises Unreachable."""
     try:
         source = open_archive(url)
         facts = fetch(source)
@@ -41,12 +41,12 @@ def examine(url: str, now: Callable[[], float] = time.time) -> list[Check]:
 
 
 def judge(url: str, facts: ArchiveFacts | None, now: float) -> list[Check]:
-    """Checks of the newest hour; ``now`` in epoch seconds."""
+    """The checks of the newest hour. ``now`` is in epoch seconds."""
     if facts is None:
         return [
             report.warning(
                 "files",
-                f"{url} has none yet",
+                f"{url} has no files yet",
                 "the sink writes its first file within ten minutes of an event: does it run (connect)?",
             )
         ]

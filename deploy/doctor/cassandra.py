@@ -20,7 +20,7 @@ KEYS: dict[Table, tuple[str, ...]] = {
     "collections_metrics": ("collection", "metric", "timestamp", "nft_id"),
 }
 QUIET = 600  # seconds without a new row until the check warns
-SAMPLED = 200  # how many partitions are asked for their newest row
+SAMPLED = 200  # how many partitions are queried for their newest row
 report = Checker("cassandra")
 
 
@@ -33,7 +33,7 @@ class TableFacts:
 
 
 def examine(settings: CassandraSettings, now: Callable[[], float] = time.time) -> list[Check]:
-    """Ask the node. Raises Unreachable."""
+    """Query the node, and check its replies. Raises Unreachable."""
     try:
         with connected(settings) as session:
             version = session.execute("SELECT release_version FROM system.local").one()

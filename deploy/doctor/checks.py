@@ -28,7 +28,7 @@ class Unreachable(OpenSeaMetricsError):
 
 @dataclass(frozen=True)
 class Checker:
-    """Makes the checks of one part."""
+    """Creates the :class:`Check` objects of one part."""
 
     part: str
 

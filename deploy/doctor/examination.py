@@ -53,9 +53,9 @@ class KsqldbTarget:
 
 
 def examine(target: KsqldbTarget, asking: Callable[[str], None] = lambda part: None) -> list[Check]:
-    """Check each part that the settings name. ``asking`` is called with the next part's name.
+    """Check each part that the settings name. ``asking`` is called with a part's name before its check.
 
-    Raises the errors of settings and of the project's files. A fault of a part is a check.
+    Raises the errors of settings and of the project's files. A part that fails is not an error, but a failed check.
     """
     parts = PartSettings()
     project = load_settings(target.root or find_root(), target.variables)

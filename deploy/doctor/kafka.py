@@ -21,7 +21,7 @@ from opensea_metrics.producer.settings import KafkaSettings
 
 TIMEOUT = 15.0  # seconds for one request
 LAG_NOTICED = 10_000  # records; a smaller lag is normal for a reader that keeps up
-LAG_PAUSE = 5.0  # seconds between two looks at a reader that is behind
+LAG_PAUSE = 5.0  # seconds between two measurements of a lagging reader
 QUIET = 600  # seconds without an event until the check warns
 report = Checker("kafka")
 
@@ -30,7 +30,7 @@ report = Checker("kafka")
 class TopicFacts:
     """One topic: its number of records, and their newest timestamp (epoch seconds, None if empty).
 
-    ``short`` counts the partitions without a leader or with a replica that is out of step.
+    ``short`` counts the partitions without a leader or with an out-of-sync replica.
     """
 
     partitions: int
@@ -42,7 +42,7 @@ class TopicFacts:
 
 @dataclass(frozen=True)
 class KafkaFacts:
-    """``topics``: those that exist. ``lags``: consumer group → how many records behind, at one or two looks."""
+    """``topics``: the existing ones. ``lags``: the lag of each consumer group in records, measured once or twice."""
 
     brokers: int
     topics: Mapping[str, TopicFacts]
@@ -143,7 +143,7 @@ def _readers(lags: Mapping[str, tuple[int, ...]]) -> list[Check]:
         most = max(behind, key=lambda group: behind[group][-1])
         return [
             report.ok(
-                "lag", f"{len(behind)} readers catch up, {most} has {behind[most][-1]:,} to go"
+                "lag", f"{len(behind)} readers are catching up: {most} has {behind[most][-1]:,} records left"
             )
         ]
     return [

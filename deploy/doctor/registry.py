@@ -1,4 +1,4 @@
-"""The Schema Registry: does it answer, and does it know the long form?
+"""The Schema Registry: does it answer, and does it have the schemas of the long form?
 
 Source: https://docs.confluent.io/platform/7.9/schema-registry/develop/api.html
 """
@@ -36,7 +36,7 @@ def judge(
     for topic in topics:
         if topic in latest:
             schema = latest[topic]
-            kind = schema.get("schemaType", "AVRO")  # the registry leaves out the default
+            kind = schema.get("schemaType", "AVRO")  # the registry omits the default
             checks.append(report.ok(topic, f"{kind}, version {schema['version']}"))
         else:
             checks.append(

@@ -58,7 +58,7 @@ def get(url: str, path: str) -> Any:
 
 @contextmanager
 def read_from(url: str) -> Iterator[None]:
-    """Turn the errors of reading a reply of the wrong shape into Unreachable."""
+    """Raise Unreachable instead of the errors that a reply of the wrong shape causes."""
     try:
         yield
     except (AttributeError, KeyError, TypeError):

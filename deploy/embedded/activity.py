@@ -13,9 +13,9 @@ from opensea_metrics.deploy.embedded.topics.positions import STREAM_TIME, positi
 
 @dataclass(frozen=True)
 class Activity:
-    """``read``: the records read of the topics that no query writes. ``behind``: the records of any topic that the
-    slowest query still has to read. ``newest``: the time (epoch ms) of the newest event, None before the first.
-    ``database``, ``free``: bytes of the database with its log, and free bytes on its disk.
+    """``read``: how many records were read from topics that no query writes. ``behind``: how many records of any topic
+    the slowest query still has to read. ``newest``: the time of the newest event (epoch ms), None before the first.
+    ``database``: the size in bytes of the database with its log. ``free``: the free bytes on its disk.
     """
 
     read: int
@@ -26,7 +26,7 @@ class Activity:
 
 
 def activity(engine: Engine, ignored: Collection[str]) -> Activity:
-    """The activity of a running server, without queries that write into ``ignored``.
+    """The activity of a running server. Queries that write into ``ignored`` do not count.
 
     Raises duckdb.Error if the database fails, and OSError.
     """

@@ -74,10 +74,10 @@ class Engine(Rounds):
     def execute(
         self, statement: Statement, properties: Mapping[str, str], after: Catalog | None = None
     ) -> StatementOutcome:
-        """Carry out a CREATE, DROP, INSERT … SELECT, TERMINATE, PAUSE or RESUME, which :meth:`check` has passed.
+        """Carry out a CREATE, DROP, INSERT … SELECT, TERMINATE, PAUSE or RESUME that has passed :meth:`check`.
 
         ``after`` is the catalog after the statement, if the caller has computed it in this :meth:`turn`.
-        Raises SqlError if the statement is refused. Nothing has changed then.
+        Raises SqlError if the statement is refused. In that case nothing has changed.
         """
         with self._turn:
             self._check()

@@ -39,7 +39,7 @@ class OpenRead:
 class EngineState:
     """Owns the catalog and the data.
 
-    Whoever reads or changes them holds :meth:`turn`, so that statements and the moving of data take turns.
+    Code that reads or changes them must hold :meth:`turn`, so that statements and the moving of data take turns.
     """
 
     def __init__(self, storage: Storage, delete_read_files_after: int | None = None) -> None:
@@ -126,7 +126,7 @@ class EngineState:
         Raises StorageError as long as this is impossible.
         """
         with self._turn:
-            for cursor in list(self._cursors):  # they can no longer be used
+            for cursor in list(self._cursors):  # these connections can no longer be used
                 with suppress(duckdb.Error):
                     cursor.interrupt()
             with suppress(duckdb.Error):
@@ -146,7 +146,7 @@ class EngineState:
         return self._storage.database_file
 
     def disk_use(self) -> DiskUse:
-        """How much of the disk the server uses."""
+        """The disk space that the server uses."""
         cursor = self.cursor()
         try:
             return disk_use(cursor, self._storage.database_file, self.root)

@@ -38,7 +38,7 @@ def logged(error: BaseException, doing: str) -> str:
         )
     lines = str(error).splitlines() or [""]
     message = f"The server failed (error {number}; its log has the details under this number)"
-    if _is_of_duckdb(error):  # its text is about the lowered SQL, which no client wrote
+    if _is_of_duckdb(error):  # its text quotes the lowered SQL, which the client has not written
         reason = lines[0].rpartition(": ")[2]
         return f"{message} while it worked on {doing}{f': {reason}' if reason in _REASONS else ''}"
     return f"{message}: {type(error).__name__}: {lines[0][:_LONGEST]}"

@@ -64,7 +64,7 @@ class Health:
         failure = _Failure(part_of(error), first_line(error), times, time.monotonic() + pause)
         self._queries[query_id] = failure
         if before is None:
-            tell("query failed; it is tried again", query=query_id, error=failure.message)
+            tell("query failed; the server will try again", query=query_id, error=failure.message)
 
     def query_works(self, query_id: str) -> None:
         """Note that a query no longer fails."""
@@ -87,7 +87,7 @@ class Health:
         if message is not None:
             self._parts[part] = message
         if message is not None and before is None:
-            tell("a part of the server fails; it is tried again", part=part.value, error=message)
+            tell("a part of the server fails; the server will try again", part=part.value, error=message)
         elif message is None and before is not None:
             tell("a part of the server works again", part=part.value)
 

@@ -16,7 +16,7 @@ from opensea_metrics.sql.language.catalog.catalog import Catalog
 
 @dataclass(frozen=True)
 class TopicInfo:
-    """A topic as SHOW TOPICS gives it.
+    """A topic as SHOW TOPICS lists it.
 
     A directory of the archive is a topic even before a statement declares it. Then ``is_declared`` is False, the
     names of its files determine ``partitions``, and ``file`` is a file of the last partition.

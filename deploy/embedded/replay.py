@@ -43,7 +43,7 @@ class _Refused:
 
 
 def replayed(statements: Iterable[tuple[int, str]]) -> Catalog:
-    """The catalog after statements in their order, each with its number.
+    """The catalog after the numbered statements, executed in their order.
 
     Raises Outdated for a refused statement, unless a later statement ends its source or query.
     """

@@ -205,7 +205,7 @@ def transaction(cursor: duckdb.DuckDBPyConnection) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        with suppress(duckdb.Error):  # DuckDB may have rolled back itself
+        with suppress(duckdb.Error):  # DuckDB may already have rolled back
             cursor.execute("ROLLBACK")
         raise
     cursor.execute("COMMIT")

@@ -118,9 +118,9 @@ class Trial:
 
 
 class TrialReader(Protocol):
-    """Reads the rows of a stream or table, as a reply of the server has them, always with ROWTIME (epoch ms).
+    """Reads the rows of a stream or table in the form of the server's replies, always with ROWTIME (epoch ms).
 
-    Each call of :meth:`rows` returns the rows that are new since the call before.
+    Each call of :meth:`rows` returns the rows that are new since the previous call.
     """
 
     def rows(self) -> list[dict[str, Any]]: ...
@@ -129,7 +129,7 @@ class TrialReader(Protocol):
 
 
 class ChangeReader:
-    """Reads the rows of a table: those of the keys that have changed."""
+    """Reads the newest rows of the keys of a table that have changed."""
 
     def __init__(self, engine: Engine, name: str) -> None:
         statement = parse_statement(f"SELECT *, ROWTIME AS `:time` FROM {ksqldb_quoted(name)} EMIT CHANGES;")

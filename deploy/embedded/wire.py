@@ -21,7 +21,7 @@ class BadRequest(Exception):
 def text(sent: Mapping[str, Any], name: str, *, required: bool = False) -> str:
     """A text field of a request. Raises BadRequest.
 
-    A field that is not ``required`` may be missing or null. Its text is empty then. Numbers and flags become text.
+    A field that is not ``required`` may be missing or null; the result is then empty. Numbers and flags become text.
     """
     if required and name not in sent:
         raise BadRequest(f"Missing required creator property '{name}' (index 0)")
@@ -61,7 +61,7 @@ def _as_text(value: str | int | float) -> str:
 def whole_number(sent: Mapping[str, Any], name: str) -> int | None:
     """A whole-number field of a request, which may also be text. None if it is missing or null. Raises BadRequest.
 
-    Decimal places are cut off, as ksqlDB does.
+    Decimal places are cut off, as in ksqlDB.
     """
     value = sent.get(name)
     if value is None:
@@ -97,7 +97,7 @@ def loaded(text: bytes) -> dict[str, Any]:
 
 
 def bad(error: BadRequest) -> Response:
-    """The reply to a request that cannot be used."""
+    """The reply to an invalid request."""
     return untyped(replies.generic_error(40000, f"Invalid JSON in request: {error}"), 400)
 
 
@@ -107,12 +107,12 @@ def refused(refusal: Refusal) -> Response:
 
 
 def untyped(body: Any, status: int) -> Response:
-    """A reply of JSON without a Content-Type, as ksqlDB sends errors of queries."""
+    """A JSON reply without a Content-Type. ksqlDB sends errors of queries in this way."""
     return Response(dump(body), status)
 
 
 def json(body: Any, status: int = 200) -> Response:
-    """A reply of JSON."""
+    """A JSON reply."""
     return Response(dump(body), status, media_type="application/json")
 
 

@@ -1,1 +1,1 @@
-"""Plain data → what people read in a terminal. Results go to stdout, progress to stderr."""
+"""Formats plain data for people and programs. Results go to stdout, progress to stderr."""

@@ -1,4 +1,4 @@
-"""Results of batch work."""
+"""Prints the results of ``recompute``."""
 
 from __future__ import annotations
 

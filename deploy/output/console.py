@@ -39,7 +39,7 @@ class _Console(Console):
 def console(stderr: bool = False) -> Console:
     """A new console on the current stdout or stderr, because tests and pipes replace these.
 
-    It takes texts as they are, not as markup. ``shown`` makes coloured ones.
+    It prints strings literally, not as markup. ``shown`` returns coloured texts.
     """
     screen = _Console(stderr=stderr, highlight=False, markup=False, emoji=False)
     if not screen.is_terminal:
@@ -48,7 +48,7 @@ def console(stderr: bool = False) -> Console:
 
 
 def time_text(moment: int | None) -> str:
-    """Milliseconds since 1970 as UTC, '' for None."""
+    """Epoch ms as a UTC time, or '' for None."""
     if moment is None:
         return ""
     return datetime.fromtimestamp(moment / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")

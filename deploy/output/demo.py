@@ -19,9 +19,9 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class DemoScreen:
-    """Rows of one window of the size ``window``: of GLOBAL, TRADING, COLLECTION and TOP_ASSETS.
+    """The rows of one window, whose size is ``window``: rows of GLOBAL, TRADING, COLLECTION and TOP_ASSETS.
 
-    ``assets`` belongs to the first of ``collections``.
+    ``assets`` are the top assets of the first collection.
     """
 
     window: str
@@ -45,7 +45,7 @@ _RUNNING = """\
 
 
 def show_screen(screen: DemoScreen, url: str | None) -> None:
-    """Print the screen. ``url``: of the server, if it continues to run."""
+    """Print the screen. ``url`` is the server's address, or None if the server stops now."""
     out = console()
     start = time.strftime("%Y-%m-%d %H:%M", time.gmtime(screen.market["WS"] / 1000))
     out.print()

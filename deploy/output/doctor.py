@@ -29,7 +29,7 @@ def show_checks(checks: Sequence[Check]) -> None:
 
 
 def check_objects(checks: Sequence[Check]) -> list[dict[str, str]]:
-    """An object for each check."""
+    """A JSON object for each check."""
     return [
         {
             "part": check.part, "name": check.name, "verdict": check.verdict,

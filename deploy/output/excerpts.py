@@ -1,4 +1,4 @@
-"""Errors in files of SQL, with the line that each one is about and a caret under the place."""
+"""Prints errors in SQL files with the faulty line and a caret under the place."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _BEFORE, _WIDTH = 60, 110
 
 
 def error_text(error: OpenSeaMetricsError, typed: str | None = None) -> str:
-    """An error's message. After the place of each error come its line and a caret.
+    """An error's message, in which the faulty line and a caret follow each place.
 
-    ``typed`` is the text of a query that is in no file. Its errors have the file ``query``.
+    ``typed`` is the text of a query that the user typed. The errors in it name the file ``query``.
     """
     if isinstance(error, SqlErrors):
         return "\n".join(error_text(part, typed) for part in error.errors)
@@ -28,7 +28,7 @@ def _excerpt(place: Place, typed: str | None) -> str:
     """The line of a place and a caret under its column; '' if the file has no such line."""
     if typed is not None and place.file == TYPED:
         return _marked(place, typed.splitlines())
-    if not place.file.lower().endswith(".sql"):  # settings may hold what nobody should see
+    if not place.file.lower().endswith(".sql"):  # settings may hold secrets
         return ""
     try:
         lines = Path(place.file).read_text(encoding="utf-8-sig").splitlines()

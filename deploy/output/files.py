@@ -18,7 +18,7 @@ from opensea_metrics.deploy.output.readable import cell
 
 @contextmanager
 def redirected(out: Path | None) -> Iterator[None]:
-    """Everything that is printed to stdout goes to a file, which appears when the block ends without an error.
+    """Send stdout to a file within the block. The file appears when the block ends without an error.
 
     ``None``: nothing changes. Raises OSError.
     """
@@ -50,7 +50,7 @@ def appearing(out: Path) -> Iterator[Path]:
 
 
 def write_json(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> int:
-    """Print one JSON object per line, as rows come. Returns their number."""
+    """Print one JSON object per line, as rows arrive. Returns the number of rows."""
     count = 0
     for row in rows:
         write_line(json_text(dict(zip(names, row, strict=True))))
@@ -59,7 +59,7 @@ def write_json(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> int:
 
 
 def write_csv(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> int:
-    """Print a header and one line per row, as rows come. NULL is empty; lists and STRUCTs are JSON.
+    """Print a header and one line per row, as rows arrive. NULL is empty; lists and STRUCTs are JSON.
 
     Returns the number of rows.
     """

@@ -28,14 +28,17 @@ class OutputRefused(OpenSeaMetricsError):
 
 @dataclass(frozen=True)
 class ReportView:
-    """The form of a report, and the file that it goes to. Without ``out`` it goes to stdout."""
+    """The form of a report, and the file to write it to. Without ``out``, the report goes to stdout."""
 
     form: Form
     out: Path | None = None
 
 
 def form_for(form: Form | None, out: Path | None) -> Form:
-    """The chosen form, or that of the file's suffix, or a table. Raises OutputRefused for Parquet on a terminal."""
+    """The chosen form; else the form of the file's suffix; else a table.
+
+    Raises OutputRefused for Parquet on a terminal.
+    """
     chosen = form or (_SUFFIXES.get(out.suffix.lower()) if out else None) or Form.TABLE
     if chosen is Form.PARQUET and out is None:
         raise OutputRefused("Parquet is not text, so it cannot be printed\n  hint: name a file: --out FILE.parquet")

@@ -17,7 +17,7 @@ _LINES = {"top": ("┏", "━", "┳", "┓"), "below": ("┡", "━", "╇", "�
 def table(
     names: Sequence[str], rows: Sequence[Sequence[Cell]], right: Sequence[bool], folds: Sequence[bool], width: int
 ) -> list[str] | None:
-    """The lines of a table, its header in the second line. None if it is wider than ``width`` characters.
+    """The lines of a table; the second one is the header. None if the table is wider than ``width`` characters.
 
     Cells of columns that fold are broken between words. ``right``: columns whose cells are aligned to the right.
     """
@@ -45,7 +45,7 @@ def table(
 
 
 def record(names: Sequence[str], row: Sequence[Cell], width: int) -> list[str]:
-    """The lines of one row: a name and its value in each. Values are broken at ``width`` characters."""
+    """The lines of one row, each with a column's name and value. Values wrap at ``width`` characters."""
     margin = max(map(cell_len, names), default=0) + 2
     lines = []
     for name, value in zip(names, row, strict=True):

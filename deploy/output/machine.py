@@ -1,4 +1,4 @@
-"""Results of the migration tool for programs, as objects of JSON. Times are in epoch ms."""
+"""Results of the migration tool for programs, as JSON objects. Times are in epoch ms."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PLAN = ("version", "migration", "reversible", "statement", "name", "verdict", "d
 
 
 def status_objects(versions: Sequence[VersionStatus]) -> list[Object]:
-    """An object for each version."""
+    """A JSON object for each version: its number, state and times."""
     return [
         {
             "version": version.version, "name": version.name, "state": str(version.state),
@@ -32,7 +32,7 @@ def status_objects(versions: Sequence[VersionStatus]) -> list[Object]:
 
 
 def plan_objects(plan: Plan, sentence: Callable[[ApplyStep], str]) -> list[Object]:
-    """An object for each statement. ``sentence`` says what a step does to data."""
+    """A JSON object for each statement. ``sentence`` describes a step's effect on data."""
     rows = ((version, step) for version in plan.versions for step in version.steps)
     return [
         {
@@ -45,7 +45,7 @@ def plan_objects(plan: Plan, sentence: Callable[[ApplyStep], str]) -> list[Objec
 
 
 def drift_objects(drifts: Sequence[Drift]) -> list[Object]:
-    """An object for each difference."""
+    """A JSON object for each difference."""
     return [
         {
             "kind": str(drift.kind), "object": str(drift.object), "name": drift.name,
@@ -56,7 +56,7 @@ def drift_objects(drifts: Sequence[Drift]) -> list[Object]:
 
 
 def validation_objects(checked: Validation) -> list[Object]:
-    """An object for each statement that only ksqlDB can run, and one with the numbers."""
+    """A JSON object for each statement that only ksqlDB can run, and one with the totals."""
     notes: list[Object] = [{"kind": "note", **_located(unsupported)} for unsupported in checked.unsupported]
     numbers: Object = {
         "kind": "valid", "directory": str(checked.root), "migrations": checked.migrations,
@@ -66,13 +66,13 @@ def validation_objects(checked: Validation) -> list[Object]:
 
 
 def error_objects(error: SqlError) -> list[Object]:
-    """An object for each error in files."""
+    """A JSON object for each error in files."""
     errors = error.errors if isinstance(error, SqlErrors) else (error,)
     return [{"kind": "error", **_located(part)} for part in errors]
 
 
 def change_objects(changes: Sequence[FileChange]) -> list[Object]:
-    """An object for each change of an applied file."""
+    """A JSON object for each change of an applied file."""
     return [
         {
             "kind": "changed", "version": change.version, "change": str(change.kind), "where": change.where,

@@ -1,8 +1,7 @@
-"""Texts for a terminal or a pipe, without characters that a terminal would obey.
+"""Prints texts without control characters, which could control the user's terminal.
 
-Names and messages come from strangers, too: collections, topics, records, servers. Whatever is
-printed goes through ``say``, ``say_json`` or ``console.shown``, which write control characters in
-letters.
+Collections, topics, records and servers supply names and messages, so these are untrusted. All output goes through
+``say``, ``say_json`` or ``console.shown``, which escape control characters.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ READER_GONE = 141
 _NUMBER = uuid.uuid4().hex
 """Marks the text of a Decimal, which the module ``json`` cannot write as a number."""
 _MARKED = re.compile(f'"{_NUMBER}([^"]*)"')
-# C0 and C1 controls without tab and newline, marks that turn the direction of writing, line and
+# C0 and C1 controls without tab and newline, marks that change the direction of writing, line and
 # paragraph separators, and half surrogates, which no encoding has.
 CONTROL = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]"
@@ -30,7 +29,7 @@ CONTROL = re.compile(
 
 
 def visible(text: str) -> str:
-    r"""A text whose control characters are written as JSON writes them.
+    r"""A text with its control characters escaped as in JSON.
 
     >>> visible("a\x1b[31mb")
     'a\\u001b[31mb'
@@ -39,7 +38,7 @@ def visible(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    r"""The same for a value, whose newlines could look like the end of a row.
+    r"""The same for a value. Newlines are escaped too, because they would look like the end of a row.
 
     >>> one_line("a\nb")
     'a\\nb'
@@ -53,7 +52,7 @@ def say(text: object = "", stderr: bool = False) -> None:
 
 
 def say_json(value: Any, indent: int | None = None) -> None:
-    """Print a value as JSON, exactly: JSON allows control characters to be escaped."""
+    """Print a value as JSON. The value stays exact, because JSON allows escaped control characters."""
     _write(json_text(value, indent), sys.stdout)
 
 
@@ -70,12 +69,12 @@ def _text_of(value: Any) -> str:
 
 
 def write_line(line: str) -> None:
-    """Print a line of data: exactly in a pipe or a file, without control characters on a terminal."""
+    """Print a line of data: exact in a pipe or a file, without control characters on a terminal."""
     _write(visible(line) if sys.stdout.isatty() else line, sys.stdout)
 
 
 def write_any_character() -> None:
-    """Let the output escape characters that its encoding does not have."""
+    """Make stdout and stderr escape characters that their encoding does not have."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

@@ -107,7 +107,7 @@ def data_sentence(step: ApplyStep) -> str:
 
 
 def undo_lines(step: UndoStep) -> Iterator[str]:
-    """One line for each change that a step of a rollback makes."""
+    """One line for each change in a step of a rollback."""
     if step.restored:
         yield f"define {step.restored} as before, {step.restoration}"
     elif step.label:

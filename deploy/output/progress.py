@@ -17,7 +17,7 @@ EVERY = 10.0  # seconds between two lines on a query's progress, without a termi
 
 
 class Reporter(AbstractContextManager["Reporter"]):
-    """Shows the progress of a run. ``verbose``: on a terminal, too, a line stays for each finished step."""
+    """Shows the progress of a run. With ``verbose``, a terminal also keeps one line for each finished step."""
 
     def __init__(self, verbose: bool = False) -> None:
         self._console = console(stderr=True)

@@ -32,7 +32,7 @@ def show_queries(queries: Sequence[ServerQuery], stderr: bool = False) -> None:
 
 
 def query_object(query: ServerQuery) -> dict[str, Any]:
-    """A query as an object of JSON."""
+    """A query as a JSON object."""
     return {"id": query.id, "state": _state(query), "sinks": query.sinks, "text": query.text}
 
 

@@ -1,4 +1,4 @@
-"""Values as people read them: times in UTC, numbers with thousands, top lists as small tables.
+"""Formats values for people: times in UTC, numbers with thousands separators, top lists as small tables.
 
 :func:`exact_lines` writes values as they are, for pipes, files and ``--raw``.
 """
@@ -39,7 +39,7 @@ class Look:
 
     @property
     def folds(self) -> bool:
-        """True for texts, which may be folded."""
+        """True for texts, which may wrap."""
         return self.type in ("STRING", "VARCHAR")
 
 
@@ -82,7 +82,7 @@ def time_of(moment: int) -> str:
 
 
 def number(value: float | Decimal) -> str:
-    """A number with thousands and sensible digits.
+    """A number with thousands separators and only the significant digits.
 
     >>> [number(value) for value in (1234567, 195185.40426926521, 0.000123456, 0.0, 1.5e20)]
     ['1,234,567', '195,185.40', '0.0001235', '0.00', '1.5e+20']
@@ -160,7 +160,10 @@ def _entry(value: Any) -> str:
 
 
 def narrowed(widths: Sequence[int], fixed: Sequence[bool], most: int) -> list[int]:
-    """Widths whose sum is at most ``most``, if possible: the widest column that is not fixed loses characters first."""
+    """Reduce widths until their sum is at most ``most``, if possible.
+
+    The widest column that is not fixed shrinks first.
+    """
     result = list(widths)
     excess = sum(result) - most
     while excess > 0:
@@ -173,7 +176,7 @@ def narrowed(widths: Sequence[int], fixed: Sequence[bool], most: int) -> list[in
 
 
 def cut(text: str, size: int) -> str:
-    """A text of at most ``size`` characters. A cut one ends with an ellipsis."""
+    """A text of at most ``size`` characters. A shortened text ends with an ellipsis."""
     return text if cell_len(text) <= size else set_cell_size(text, size - 1).rstrip() + "…"
 
 

@@ -68,7 +68,7 @@ COLUMNS = (
 
 
 def difference_objects(report: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """An object for each value that differs, of a report of :func:`differences_json`."""
+    """A JSON object for each value that differs, from a report of :func:`differences_json`."""
     objects: list[dict[str, Any]] = []
     for row in report["differences"]:
         whole = {name: value for name, value in row.items() if name != "columns"}
@@ -83,7 +83,7 @@ def differences_json(
     compared: Sequence[Compared],
     findings: Sequence[Finding],
 ) -> dict[str, Any]:
-    """Everything as one object of JSON. Times are in UTC, and ``size`` is that of the windows in ms."""
+    """The whole report as one JSON object. Times are in UTC. ``size`` is the windows' size in ms."""
     keys = [column.name for column in table.columns if column.is_key]
     return {
         "table": table.name,

@@ -1,4 +1,4 @@
-"""What status, diff, validate, plan, doctor and reconcile report, in all forms: ``--format``, ``--out`` and ``--json``.
+"""Reports of status, diff, validate, plan, doctor and reconcile in all forms: ``--format``, ``--out``, ``--json``.
 
 A report is a text for people, and objects for programs. The objects are JSON, or the rows of CSV and Parquet.
 """
@@ -19,7 +19,10 @@ from opensea_metrics.deploy.output.tables import print_record
 
 @dataclass(frozen=True)
 class WholeReport:
-    """A report as one JSON value, where the form ``json`` is not an object for each row. ``indent`` is that of JSON."""
+    """A report that ``--format json`` writes as one JSON value, not as one object per row.
+
+    ``indent``: spaces per level of JSON.
+    """
 
     value: Mapping[str, Any]
     indent: int
@@ -34,8 +37,8 @@ def write_report(
 ) -> None:
     """Write a report. ``show`` prints its text for people.
 
-    ``names`` are the columns of CSV and Parquet, which a report without objects has too. Further ones come from the
-    objects. Raises OSError.
+    ``names`` are the first columns of CSV and Parquet, even if the report has no objects. The objects' other keys are
+    further columns. Raises OSError.
     """
     names = list(dict.fromkeys([*names, *(name for item in objects for name in item)]))
     rows = [[item.get(name) for name in names] for item in objects]

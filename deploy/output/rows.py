@@ -21,7 +21,7 @@ NOISE = ("@type", "statementText", "sinkKafkaTopics", "statusCount", "queryType"
 
 
 def looks_of(columns: Sequence[ServerColumn], times: Collection[str] = ()) -> list[Look]:
-    """How the columns of a result are shown. ``times`` are the BIGINT columns that hold times."""
+    """How to show the columns of a result. ``times`` are the BIGINT columns that hold times."""
     return [Look(column.name, column.type, column.name in times) for column in columns]
 
 
@@ -37,9 +37,10 @@ def show_rows(
 def show_push(
     rows: Rows, times: Collection[str] = (), *, exact: bool | None = None, vertical: bool = False
 ) -> int:
-    """Print rows as they come. On a terminal columns grow with their values; in a pipe they do not.
+    """Print rows as they arrive. On a terminal columns grow with their values; in a pipe they do not.
 
-    From the first row that is wider than the terminal, rows are shown one below the other. Returns their number.
+    Starting with the first row that is wider than the terminal, each column is on its own line. Returns the number of
+    rows.
     """
     to = console()
     exact = not to.is_terminal if exact is None else exact
@@ -82,7 +83,7 @@ def _cell(value: Any, look: Look, exact: bool) -> str:
 
 
 def show_json(rows: Iterable[Mapping[str, Any]]) -> None:
-    """Print one JSON object per line, as rows come."""
+    """Print one JSON object per line, as rows arrive."""
     for row in rows:
         say_json(row)
 

@@ -32,7 +32,7 @@ def show_summary(results: Sequence[CaseResult], engine: str, seconds: float) -> 
 
 
 def to_json(results: Sequence[CaseResult], engine: str) -> dict[str, Any]:
-    """The results as JSON. ``rows`` are the actual rows that are most like the expected one."""
+    """The results as JSON. ``rows`` are the actual rows that are most similar to the expected one."""
     return {"engine": engine, "cases": [_case_json(result) for result in results]}
 
 

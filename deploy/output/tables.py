@@ -17,7 +17,7 @@ _ANY_WIDTH = 1_000_000  # characters
 
 
 def print_table(names: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None) -> None:
-    """Print a list as a table. All columns may be narrow except the first, which names a row."""
+    """Print a list as a table. All columns may shrink except the first, which names the row."""
     table = Table(title=None if title is None else shown(one_line(title)), title_justify="left")
     for name in names:
         table.add_column(shown(one_line(name)), overflow="fold")
@@ -52,7 +52,7 @@ def print_rows(
     exact: bool | None = None,
     vertical: bool = False,
 ) -> None:
-    """Print data as a table, or row by row if a table would cut names and numbers in two, or if ``vertical``.
+    """Print data as a table. Prints row by row with ``vertical``, or if a table would break names and numbers.
 
     Values are ``exact`` in a pipe and readable on a terminal, unless the caller decides.
     """

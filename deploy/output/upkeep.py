@@ -30,7 +30,7 @@ CORRECTIONS = {
 
 
 def show_changed(changes: Sequence[FileChange]) -> None:
-    """Print diffs, and the verdict on replacing the definition on the server."""
+    """Print the diffs of changed files, and the verdict on replacing each definition on the server."""
     out = console()
     for change in changes:
         out.print(shown(f"V{change.version:03} {FILE_CHANGES[change.kind].format(where=change.where)}", "bold"))

@@ -1,4 +1,4 @@
-"""Answers SELECTs, also those whose ORDER BY, GROUP BY, JOIN or OVER a pull query cannot have.
+"""Answers SELECTs, also with ORDER BY, GROUP BY, JOIN or OVER, which pull queries do not support.
 
 :func:`answer` is the only entry. The shell, ``query`` and the dashboard call it.
 """

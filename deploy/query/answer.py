@@ -72,7 +72,7 @@ def _local(client: KsqlClient, select: LocalSelect, limit: int) -> Answer:
     pushed, rest = split_where(names)
     queries = pulls(names, pushed, stages.used(rest))
     relations = {pull.part.alias: _relation(names, pull, at) for at, pull in enumerate(queries)}
-    written = stages.write(relations, rest)  # before any row is pulled, because it finds most mistakes
+    written = stages.write(relations, rest)  # before any row is pulled, because this step detects most mistakes
     if not written.steps:  # a column is called order or group
         return Answer(client.pull_rows(f"{select.statement.text};", exact=True))
     tables = [_pulled(client, pull, limit) for pull in queries]
@@ -117,7 +117,7 @@ def _pulled(client: KsqlClient, pull: PullQuery, limit: int) -> list[Sequence[An
     if source.window:
         example = "WINDOWSTART >= '2026-09-15T10:00:00'"
     raise TooManyRows(
-        f"{source.name} has more than {limit:,} rows for this query, which is the limit of what is pulled\n"
+        f"{source.name} has more than {limit:,} rows for this query, and at most that many are read\n"
         f"  hint: select fewer rows on the server, for instance {word} {example}"
     )
 

@@ -20,7 +20,7 @@ _LONGEST = 20
 def why_empty(client: KsqlClient, sql: str) -> str:
     """A sentence with the reason, such as ``no rows yet: VOLUME is still reading, 40 % done``.
 
-    Looks at the sources of the SELECT and at what they are made from. Never raises a ClientError.
+    Looks at the sources of the SELECT, and at the queries and sources upstream. Never raises a ClientError.
     """
     try:
         query = read(sql).query

@@ -144,7 +144,7 @@ def tokens_of(text: str) -> list[Token]:
 def needs_tool(tokens: list[Token]) -> bool:
     """True if a SELECT without EMIT may have a clause or call that pull queries do not have.
 
-    A column that is called like such a clause gives True too.
+    A column with the name of such a clause also returns True.
     """
     for at, token in enumerate(tokens):
         if token.token_type in (TokenType.STRING, TokenType.IDENTIFIER):
@@ -189,7 +189,7 @@ def _parsed(text: str, tokens: list[Token]) -> Statement:
         raise SqlError("the query is empty", hint="write a SELECT")
     place = locate(tokens[0].start)
     if (bracket := first_too_deep(tokens)) is not None:
-        raise SqlError("the query has too many brackets inside each other", locate(bracket.start))
+        raise SqlError("the query has too many nested brackets", locate(bracket.start))
     parser = _DIALECT.parser(error_level=sqlglot.ErrorLevel.IMMEDIATE)
     try:
         parsed: Any = parser.parse(tokens, text)
@@ -198,7 +198,7 @@ def _parsed(text: str, tokens: list[Token]) -> Statement:
         at = (token.start for token in tokens if (token.line, token.col) == (detail["line"], detail["col"]))
         raise syntax_error(str(detail["description"]), locate(next(at, tokens[-1].start))) from error
     except RecursionError:
-        raise SqlError("the query has too many operations inside each other", place) from None
+        raise SqlError("the query has too many nested operations", place) from None
     ast = parsed[0] if parsed else None
     if not isinstance(ast, node.SelectQuery | Order):
         raise SqlError("a query is a SELECT", place)

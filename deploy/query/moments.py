@@ -1,4 +1,4 @@
-"""Finds the columns of a result that hold times, by the definitions that the server shows."""
+"""Finds the columns of a result that hold times, from the definitions on the server."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from opensea_metrics.sql.language.catalog.sources import Source
 def time_columns(client: KsqlClient, sql: str, columns: Iterable[ServerColumn]) -> frozenset[str]:
     """The names of a result's BIGINT columns that hold times. ``sql`` is the SELECT.
 
-    Asks the server only if a column could be derived from a time. An error of the server means that only the names
-    WINDOWSTART, WINDOWEND and ROWTIME are known.
+    Asks the server only if a column could be derived from a time. If the server fails, only WINDOWSTART, WINDOWEND and
+    ROWTIME count as times.
     """
     whole = [column.name for column in columns if column.type == "BIGINT"]
     known = {name for name in whole if name in BOUNDS}

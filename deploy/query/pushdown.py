@@ -1,4 +1,4 @@
-"""Which part of a SELECT the server answers: one pull query for each source, with its share of the WHERE clause."""
+"""Splits a SELECT. The server answers one pull query for each source, with its share of the WHERE clause."""
 
 from __future__ import annotations
 

@@ -222,13 +222,13 @@ class Stages:
             duckdb(kind)  # raises SqlError for a type that DuckDB does not have
             columns.append((name, kind))
             written.append(f"{lowering.whole(expression)} AS _c{at}")
-        # Sorted by columns, because DuckDB takes a number in ORDER BY for a position.
+        # Sort by columns, because DuckDB reads a number in ORDER BY as a position.
         keys = [f"{lowering.whole(term.this)} AS _o{at}" for at, term in enumerate(self.order)]
         order = ", ".join([*(f"_o{at} {_direction(term)}" for at, term in enumerate(self.order)), "_off"])
         limit = self.names.select.query.args.get("limit")
         ending = f" LIMIT {int(limit.this)}" if isinstance(limit, exp.Literal) else ""
         if limit is not None and not ending:
-            raise SqlError("a LIMIT is not negative", self.names.select.statement.place, "leave the minus sign out")
+            raise SqlError("LIMIT must not be negative", self.names.select.statement.place, "remove the minus sign")
         inner = f"SELECT {', '.join([*written, *keys, '_off'])} FROM ({relation.sql})"
         shown_columns = ", ".join(f"_c{at}" for at in range(len(written)))
         return LocalQuery(f"SELECT {shown_columns} FROM ({inner}) ORDER BY {order}{ending}", tuple(columns), steps)
@@ -245,5 +245,5 @@ def _grouped_calls(expression: exp.Expression) -> Iterator[exp.Anonymous]:
         if not isinstance(call.parent, Over):
             outer = next((o for o in aggregates(expression) if o is not call and call in list(o.walk())), None)
             if outer is not None and not isinstance(outer.parent, Over):
-                raise SqlError(f"aggregates cannot be inside each other: {shown(outer)}")
+                raise SqlError(f"aggregates cannot be nested: {shown(outer)}")
             yield call

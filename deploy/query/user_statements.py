@@ -1,4 +1,4 @@
-"""What a statement that a user typed asks for, from its first words."""
+"""Classifies a statement that a user typed by its first words."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class UserStatement:
 
 
 def statements_in(text: str) -> Iterator[UserStatement]:
-    """The statements of a text. Comments at the end are no statement. Raises SqlError for text that cannot be read."""
+    """The statements of a text, without comments at its end. Raises SqlError for text that cannot be read."""
     for piece in pieces(text):
         tokens = tokens_of(piece.text)
         if tokens:

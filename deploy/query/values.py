@@ -1,4 +1,4 @@
-"""Values of a server's replies as Arrow tables, and DuckDB's values as a server would reply them."""
+"""Converts a server's replies to Arrow tables, and DuckDB's values to the form of a server's reply."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def moment(value: int | str) -> datetime:
 
 
 def reply_rows(kinds: Sequence[KsqlType], rows: Iterable[Sequence[Any]]) -> Iterable[list[Any]]:
-    """DuckDB's rows as a server's reply has them, after JSON was read: BYTES are base64."""
+    """DuckDB's rows in the form of a server's reply after JSON decoding: BYTES are base64."""
     convert = row_converter(kinds)
     return ([_plain(value) for value in convert(row)] for row in rows)
 

@@ -29,7 +29,7 @@ def over_type(over: Over, scope: Scope) -> KsqlType:
     most = _MOST_ARGUMENTS.get(name, 0)
     least = 1 if most else 0
     if name not in NAMES:
-        raise scope.error(call, f"{name} cannot stand before OVER", f"there are {', '.join(NAMES)}")
+        raise scope.error(call, f"{name} cannot have an OVER clause", f"use one of {', '.join(NAMES)}")
     if not least <= len(arguments) <= most:
         expected = f"{least} to {most}" if most > 1 else str(most)
         raise scope.error(call, f"{name} takes {expected} arguments, not {len(arguments)}")

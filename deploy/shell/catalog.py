@@ -25,8 +25,9 @@ class ServerNames:
 
 
 def names_of(client: KsqlClient) -> ServerNames:
-    """Ask a server for all names. Names that it does not give are left out; an error of the server changes nothing
-    in what the shell can do, so it is not raised."""
+    """Ask a server for all names. An error of the server only means fewer names, because the shell works without
+    completion.
+    """
     try:
         sources, queries, topics = client.everything()
         described = client.describe_all([source.name for source in sources])

@@ -34,12 +34,12 @@ Ctrl-C ends a query or discards the text. Ctrl-D leaves the shell."""
 
 
 class NoSuchCommand(OpenSeaMetricsError):
-    """A command that begins with a backslash and that the shell does not have."""
+    """The shell has no such command. Its commands begin with a backslash."""
 
 
 @dataclass
 class Commands:
-    """Runs the shell's own commands. ``run_text`` runs statements, and ``refresh`` looks at the server again."""
+    """Runs the shell's own commands. ``run_text`` runs statements, and ``refresh`` reads the server's names again."""
 
     runner: Runner
     run_text: Callable[[str], None]

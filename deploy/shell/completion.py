@@ -1,4 +1,4 @@
-"""Completion: what fits at the cursor, from the text before it."""
+"""Completion: the words that fit at the cursor, from the text before the cursor."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _PLAIN = re.compile(r"[A-Z_][A-Z0-9_]*")
 
 
 def candidates(before: str, after: str, names: ServerNames) -> tuple[str, list[str]]:
-    """The word that is being typed, and what can stand in its place, the most likely first.
+    """The word at the cursor, and the words that can replace it, the most likely first.
 
     ``before`` and ``after`` are the texts around the cursor. Names that need quotes have them.
     """

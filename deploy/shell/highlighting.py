@@ -1,4 +1,4 @@
-"""Colours of SQL while it is typed."""
+"""Colours SQL while the user types."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ PLACE = (
 
 
 class StatementMistake(OpenSeaMetricsError):
-    """A statement that cannot be run. The message has the place, the line, a caret and the remedy."""
+    """A statement that cannot be run. The message has the place, the line, a caret and what to do."""
 
 
 class ChangeRefused(SqlError):
@@ -172,13 +172,13 @@ def _typed(rows: Rows) -> Sequence[tuple[str, KsqlType]]:
 
 
 def refusing(is_allowed: bool) -> Callable[[UserStatement], bool]:
-    """A consent for runs that nobody watches: always yes, or ChangeRefused."""
+    """A consent for runs without a user: it always agrees, or raises ChangeRefused."""
 
     def consent(statement: UserStatement) -> bool:
         if is_allowed:
             return True
         raise ChangeRefused(
-            f"{statement.text.split(None, 1)[0].upper()} changes the server, and nobody can be asked",
+            f"{statement.text.split(None, 1)[0].upper()} changes the server, and there is no terminal to ask on",
             hint="write it into a migration (opensea-metrics new), or consent with --yes",
         )
 

@@ -33,7 +33,7 @@ _FIRST_NAMES = 5.0  # seconds
 def start(client: KsqlClient, view: View, asks: bool = True, read_only: bool = False) -> None:
     """Run a shell until Ctrl-D or ``\\q``. ``asks``: ask before a change; ``read_only``: refuse changes.
 
-    Errors are shown, and the shell goes on.
+    After an error the shell shows it and continues.
     """
     Shell(client, view, asks, read_only).run()
 
@@ -144,7 +144,7 @@ def _bindings() -> KeyBindings:
     def _(event: KeyPressEvent) -> None:
         buffer = event.current_buffer
         if buffer.complete_state and buffer.complete_state.current_completion:
-            buffer.complete_state = None  # the choice is taken, and typing goes on
+            buffer.complete_state = None  # accept the choice, and let the user continue to type
         elif is_complete(buffer.text):
             buffer.validate_and_handle()
         else:

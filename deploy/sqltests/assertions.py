@@ -94,7 +94,7 @@ def _parsed(text: str, step: Step, longer_from: int | None = None) -> Statement:
         return step.locate(offset)
 
     reading = read_script(text, locate, all_errors=False)
-    if reading.errors:  # others follow from the first: after a missing semicolon, the rest may be an ASSERT
+    if reading.errors:  # later errors follow from the first: after a missing semicolon, the rest may be an ASSERT
         raise reading.errors[0]
     if len(reading.statements) != 1:  # a semicolon alone
         raise SqlError("write a statement before the semicolon", step.place, stage=Stage.SYNTAX)
@@ -141,7 +141,7 @@ def _value(source: Source, column: Column, value: exp.Expression, scope: Scope, 
                 f"{text!r} is not a time", where(scope.statement, value), "write it as 2026-09-15T11:30:00"
             )
         return at
-    free = Column(column.name, column.type)  # without a role, so that NULL is no error
+    free = Column(column.name, column.type)  # as columns without a role, so that NULL is not an error
     check_value(source.name, free, value, scope)
     given = constant(value, scope)
     if given is UNKNOWN:
@@ -191,7 +191,7 @@ def _properties(source: Source) -> dict[str, str | None]:
 
 
 def names_of_rows(steps: Sequence[Step]) -> set[str]:
-    """The streams and tables whose rows a case asserts. Assertions with errors are left out."""
+    """The streams and tables whose rows a case asserts. Ignores assertions with errors."""
     names = set()
     for step in steps:
         try:

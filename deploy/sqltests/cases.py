@@ -48,7 +48,7 @@ class Step:
 
     @property
     def place(self) -> Place:
-        """The place of the first word."""
+        """The place where the step begins."""
         return self.locate(0)
 
     def locate(self, offset: int) -> Place:
@@ -140,7 +140,7 @@ def _settings(source: Located) -> Iterator[tuple[int, int, str, str]]:
             if setting is None or name not in _SETTINGS:
                 meant = nearest(name, _SETTINGS)
                 hint = f"did you mean {meant}?" if meant else f"write one of: {', '.join(_SETTINGS)}"
-                raise SqlError(f"there is no setting '{name}' of a test", source.place(part.start()), hint)
+                raise SqlError(f"'{name}' is not a setting of a test", source.place(part.start()), hint)
             yield part.start(), part.end(), name, setting[2]
 
 
@@ -154,7 +154,7 @@ def _with(case: Case, name: str, value: str, place: Place) -> Case:
         case "engines":
             engines = frozenset(value.lower().replace(",", " ").split())
             if not engines or engines - set(ENGINES):
-                raise SqlError(f"'{value}' are not engines", place, f"write some of: {', '.join(ENGINES)}")
+                raise SqlError(f"'{value}' does not name engines", place, f"write one or more of {', '.join(ENGINES)}")
             return replace(case, engines=engines)
     if value.lower() == "all":
         return replace(case, migrations=ALL)
@@ -182,7 +182,7 @@ def _steps(
             continue
         path = folder / script[1]
         if depth == _MOST_SCRIPTS:
-            raise SqlError(f"more than {_MOST_SCRIPTS} scripts run each other", step.place)
+            raise SqlError(f"more than {_MOST_SCRIPTS} nested scripts", step.place, "a script must not run itself")
         if not path.is_file():
             raise SqlError(f"there is no file {path}", step.place, "write the path relative to this file")
         inner = rendered(path, root, settings)

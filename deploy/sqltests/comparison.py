@@ -44,7 +44,7 @@ class ExpectedRow:
 
 @dataclass(frozen=True)
 class RowMismatch:
-    """Why an assertion does not hold: a sentence, and the expected and the actual rows to compare."""
+    """Why an assertion fails: a sentence, and the expected and actual rows to compare."""
 
     message: str
     expected: ExpectedRow
@@ -56,8 +56,8 @@ class RowMismatch:
 class TableState:
     """A table: its current rows, and the changes that nobody has asserted yet.
 
-    ``keys`` are the columns that tell rows apart. A change is the new row of a key. ``earlier`` are all rows
-    that the table ever had. It is None, as ``changes`` is, if only the current rows are known.
+    ``keys`` are the columns that identify a row. A change is the new row of a key. ``earlier`` are all rows
+    that the table ever had. ``earlier`` and ``changes`` are None if only the current rows are known.
     """
 
     keys: tuple[str, ...]
@@ -70,10 +70,10 @@ class TableState:
 
 
 def canonical(kind: KsqlType, value: Any) -> Any:
-    """A value of a server's reply, or of a topic, in the one form in which values are compared.
+    """A value of a server's reply, or of a topic, in the form for comparisons.
 
-    Dates and times become numbers, as in topics, BYTES base64, and DECIMALs exact, except floats. A TIME is cut to
-    seconds, because replies are (observed on 7.9.1). A value that does not have the type stays as it is.
+    Dates and times become numbers, as in topics. BYTES become base64. DECIMALs become exact, except floats. A TIME is
+    cut to seconds, as in replies (observed on 7.9.1). A value that does not have the type stays unchanged.
     """
     if value is None:
         return None
@@ -112,9 +112,9 @@ def row_of(kinds: Mapping[str, KsqlType], row: Row) -> Row:
 def stream_difference(
     expected: Sequence[ExpectedRow], rows: Sequence[Row], is_ordered: bool
 ) -> RowMismatch | None:
-    """The difference between the rows that assertions expect next in a stream, and its next rows.
+    """The difference between the rows that assertions expect next in a stream and the stream's next rows.
 
-    With ``is_ordered`` they must come in this order. Rows after the expected ones do not matter.
+    With ``is_ordered`` the rows must be in this order. Rows after the expected ones do not matter.
     """
     left = list(rows)
     for wanted in expected:
@@ -130,7 +130,7 @@ def stream_difference(
 
 
 def table_difference(expected: Sequence[ExpectedRow], table: TableState) -> RowMismatch | None:
-    """The difference between consecutive assertions about a table, and the table.
+    """The difference between a table and consecutive assertions about it.
 
     For each key, the expected rows must be some of its changes, in this order. The last one must be the current row.
     """
@@ -208,7 +208,7 @@ def _nearest(wanted: ExpectedRow, rows: Sequence[Row]) -> tuple[Row, ...]:
 
 def _equal(left: Any, right: Any) -> bool:
     if isinstance(left, float) or isinstance(right, float):
-        # A client reads a DECIMAL of a server's reply as a float.
+        # The client reads DECIMALs in a server's reply as floats.
         left, right = (float(side) if isinstance(side, Decimal) else side for side in (left, right))
     if isinstance(left, float) and isinstance(right, float):
         return left == right or (math.isnan(left) and math.isnan(right))

@@ -1,4 +1,4 @@
-"""Computes values that only an engine can compute."""
+"""Computes the value expressions of assertions with DuckDB."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from opensea_metrics.udfs import duckdb as udfs
 
 
 class Evaluator:
-    """Computes values of assertions with DuckDB, in a database of its own that is opened when it is first needed."""
+    """Computes values of assertions with DuckDB, in its own database. The database is opened on first use."""
 
     def __init__(self) -> None:
         self._resources = ExitStack()

@@ -20,7 +20,7 @@ _ALWAYS = (Kind.SET, Kind.UNSET, Kind.CREATE_TYPE)
 
 
 def names_in(steps: Iterable[Step]) -> set[str]:
-    """The streams and tables that the steps of a case name. Steps with errors are left out."""
+    """The streams and tables that the steps of a case name. Ignores steps with errors."""
     names: set[str] = set()
     for step in steps:
         try:
@@ -33,7 +33,7 @@ def names_in(steps: Iterable[Step]) -> set[str]:
 
 
 def needed(statements: Sequence[Statement], names: Iterable[str]) -> list[bool]:
-    """For each statement: whether it defines one of ``names``, or something from which these get their records.
+    """For each statement: True if it defines one of ``names``, or something upstream of them.
 
     All statements are needed if some of them drop, change or stop something.
     """

@@ -40,7 +40,7 @@ _SYNTAX_ERRORS = ("ParseFailedException", "ParsingException")
 
 
 class AssertionFailed(OpenSeaMetricsError):
-    """An assertion does not hold. ``difference`` has the rows, if the assertion is about rows."""
+    """An assertion fails. ``difference`` has the rows, if the assertion is about rows."""
 
     def __init__(self, message: str, place: Place, difference: RowMismatch | None = None) -> None:
         super().__init__(message)
@@ -56,7 +56,7 @@ _EXPECTABLE = (SqlError, KsqlError, StatementRefused, AssertionFailed)
 class Failure:
     """Why a case failed: a message, its place, the text of the statement, a hint, and rows to compare.
 
-    ``feature`` is the name of what ksqlDB supports and the engine does not, if that is the reason.
+    ``feature`` is the feature that ksqlDB supports and the engine does not, if that is the reason.
     """
 
     message: str
@@ -154,7 +154,8 @@ def _carry_out(group: Sequence[Step], target: Target, evaluator: Evaluator, stre
     source = target.catalog.sources.get(assertion.name)
     if source is None:
         names = list(target.catalog.sources)
-        raise SqlError(f"there is no stream or table {assertion.name}", group[0].place, f"there are {', '.join(names)}")
+        hint = f"the case has {', '.join(names)}"
+        raise SqlError(f"there is no stream or table {assertion.name}", group[0].place, hint)
     if not assertion.is_of_rows:
         if problem := definition_difference(assertion, source, target.catalog):
             raise AssertionFailed(problem, group[0].place)
@@ -212,7 +213,10 @@ def _unexpected(case: Case, error: OpenSeaMetricsError, step: Step) -> Failure |
 
 
 def failure_of(error: OpenSeaMetricsError, place: Place, statement: str = "") -> Failure:
-    """The failure for an error of a statement, or of a whole case or file. ``place``: if the error has none."""
+    """The failure for an error of a statement, or of a whole case or file.
+
+    ``place`` is used if the error has no place.
+    """
     match error:
         case Unsupported():
             hint = f"{error.hint}. In a test, name the engines that can run it: --@engines: ksqldb"

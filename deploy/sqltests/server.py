@@ -32,7 +32,7 @@ _CREATING = (Kind.CREATE_STREAM, Kind.CREATE_TABLE, Kind.CREATE_STREAM_AS, Kind.
 
 
 class ServerTarget:
-    """A server. A case must not use streams, tables or topics that the server has already.
+    """A server. A case must not use streams, tables or topics that already exist on the server.
 
     ``patience``: seconds until the effects of an INSERT must appear.
     """

@@ -1,7 +1,8 @@
 """Runs test cases on Spark, with the SQL that ``recompute --engine spark`` runs.
 
 Spark computes the rows of a query from all records at once. So it has no intermediate changes of a table's rows, it
-drops no late records, and it joins records in the order of their times. What it cannot give exactly is refused by name.
+drops no late records, and it joins records in the order of their times. It refuses features that Spark cannot compute
+exactly, and names them.
 """
 
 from __future__ import annotations

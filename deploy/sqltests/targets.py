@@ -19,7 +19,7 @@ EARLIEST = {"auto.offset.reset": "earliest"}
 
 
 class NotIsolated(OpenSeaMetricsError):
-    """A case would use what others have on a server, or could not delete what it has created there."""
+    """A case would use objects of others on a server, or could not delete the objects that it has created there."""
 
 
 class Target(Protocol):
@@ -32,7 +32,7 @@ class Target(Protocol):
 
     @property
     def patience(self) -> float:
-        """How many seconds after an INSERT its effects may appear. 0 if they are there at once."""
+        """How many seconds after an INSERT its effects may appear. 0 if they appear immediately."""
         ...
 
     @property
@@ -50,7 +50,7 @@ class Target(Protocol):
         ...
 
     def reset_properties(self) -> None:
-        """Forget the SETs so far, as at the beginning of a migration."""
+        """Forget all properties that SET has set, as at the beginning of a migration."""
         ...
 
     def execute(self, statement: Statement) -> None:
@@ -70,7 +70,7 @@ class Target(Protocol):
         ...
 
     def end(self) -> None:
-        """End the case, and delete all that it has created."""
+        """End the case, and delete everything that it has created."""
         ...
 
     def close(self) -> None:
@@ -79,7 +79,7 @@ class Target(Protocol):
 
 
 def keys_of(source: Source) -> tuple[str, ...]:
-    """The columns that tell the rows of a table apart."""
+    """The columns that identify a row of a table."""
     window = ("WINDOWSTART",) if source.window else ()
     return (*(column.name for column in source.columns if column.is_key), *window)
 

@@ -1,5 +1,5 @@
-"""``reconcile``: streamed windows beside the same windows recomputed from the archive.
+"""``reconcile``: compares streamed windows with the same windows recomputed from the archive.
 
-``compare`` finds rows that differ. ``causes`` finds out why, by recomputing from changed copies of the archive, which
-``copies`` writes. ``run`` compares all windows of a period.
+``compare`` finds rows that differ. ``causes`` finds out why: it recomputes them from changed copies of the archive,
+which ``copies`` writes. ``run`` compares all windows of a period.
 """

@@ -1,6 +1,6 @@
 """Finds out why streamed windows differ from recomputed ones.
 
-It recomputes them from changed copies of the archive, and looks at the archive's files.
+The module recomputes windows from changed copies of the archive, and inspects the archive's files.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Cause:
 class Investigator:
     """Finds causes for a table.
 
-    ``window`` and ``retention`` (ms) are those of its grouping. ``time`` is the records' field with their time.
+    ``window`` and ``retention`` (ms) belong to the table's grouping. ``time`` is the field with a record's time.
     ``files`` are all files of the archive. ``has_older`` returns whether the server has windows that start before
     a time.
     """
@@ -70,7 +70,7 @@ class Investigator:
     ) -> dict[RowKey, Cause]:
         """A cause for each row that differs.
 
-        The rows were recomputed from the files ``read``. Of these, the ``damaged`` ones lack records.
+        The rows were recomputed from the files ``read``. The ``damaged`` files among these lack records.
         """
         causes: dict[RowKey, Cause] = {}
 

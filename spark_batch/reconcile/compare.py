@@ -18,9 +18,10 @@ RowKey = tuple[int, tuple[Any, ...]]
 
 @dataclass(frozen=True)
 class ColumnDifference:
-    """A column, or a place in one such as ``BY_TRANSFERS[2].VALUE``, whose values differ.
+    """A column whose values differ, or a place in a column, such as ``BY_TRANSFERS[2].VALUE``.
 
-    ``absolute`` is the streamed value minus the recomputed one. ``relative`` is that divided by the recomputed value.
+    ``absolute`` is the streamed value minus the recomputed one. ``relative`` is ``absolute`` divided by the recomputed
+    value.
     Both are None unless the values are numbers.
     """
 
@@ -33,7 +34,10 @@ class ColumnDifference:
 
 @dataclass(frozen=True)
 class RowDifference:
-    """A row that differs. A ``missing`` row is not in the stream's table, and a ``surplus`` row is only there."""
+    """A row that differs.
+
+    A ``missing`` row is only in the recomputed table, and a ``surplus`` row only in the streamed one.
+    """
 
     window: int
     key: tuple[Any, ...]

@@ -30,7 +30,7 @@ def records(source: Archive, file: ArchiveFile) -> Iterator[tuple[int, bytes]]:
 
 
 def copied(source: Archive, files: Sequence[ArchiveFile], to: Path, kept: Kept) -> Archive:
-    """Write an archive into the folder ``to``, with those records of some files for which ``kept`` is True."""
+    """Write an archive into the folder ``to``. It has the records of some files for which ``kept`` is True."""
     to.mkdir(parents=True)
     for file in files:
         folder = to / file.folder[len(source.root) + 1 :]
@@ -43,9 +43,10 @@ def copied(source: Archive, files: Sequence[ArchiveFile], to: Path, kept: Kept) 
 
 
 def once(in_all: bool) -> Kept:
-    """Keeps one of several equal records in different files or, with ``in_all``, one of all equal records.
+    """A filter that keeps one of several equal records in different files. With ``in_all``, it keeps one of all equal
+    records.
 
-    Equal records have the same event time. So it looks for them only in an hour's files and those of the hour before.
+    Equal records have the same event time. So the filter compares only records of an hour and of the hour before.
     Memory holds the digests of two hours.
     """
     hours: dict[int, Counter[bytes]] = {}
@@ -71,7 +72,7 @@ def once(in_all: bool) -> Kept:
 
 
 def time_of(line: bytes, name: str) -> int | None:
-    """A record's event time (epoch ms): the field that its stream names as TIMESTAMP, in any case."""
+    """A record's event time (epoch ms) from the field ``name``, regardless of case, or else from its payload."""
     start = b'{"' + name.lower().encode() + b'":'
     with suppress(ValueError):
         if line.startswith(start):

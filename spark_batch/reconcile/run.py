@@ -1,4 +1,4 @@
-"""Compares a table's windows of a period, range by range."""
+"""Compares the windows of a table in a period, range by range."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``archive check``: finds defects of an archive."""
+"""``archive check``: finds defects in an archive."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ _READERS = 4
 
 @dataclass(frozen=True)
 class Options:
-    """With ``keep``, the originals stay. The limits are those of a compacted file."""
+    """With ``keep``, the originals stay. The limits apply to each compacted file."""
 
     keep: bool = False
     most_records: int = MOST_RECORDS
@@ -103,7 +103,7 @@ def compact(
     """Compact groups (``runs.groups``) in order, two at the same time. Calls ``stop`` before each group.
 
     Calls ``progress`` with the bytes done, the total bytes, and the files done. Memory is bounded by the limits of two
-    compacted files. Raises CompactError or ArchiveError. The archive is consistent even then.
+    compacted files. Raises CompactError or ArchiveError. The archive stays consistent even after an error.
     """
     began = time.monotonic()
     outcome = CompactionOutcome()
@@ -137,7 +137,7 @@ def compact(
                 if stop():
                     outcome.finished = False
                     return
-                if group.folder != cleared:  # none of its groups has begun
+                if group.folder != cleared:  # no group has started
                     store.remove(store.leftovers(group.folder))
                     cleared = group.folder
                 yield group

@@ -31,7 +31,7 @@ Hashes = npt.NDArray[np.uint64]
 
 @dataclass
 class FileContents:
-    """The contents of one file. ``damage`` says why it cannot be read to its end, and is None if it can.
+    """The contents of one file. ``damage`` is the reason why the file cannot be read to its end, or None.
 
     ``failed`` records cannot be read as declared. The first of them is at ``failed_offset``, with ``failed_reason``.
     ``misplaced`` records belong to another hour than the folder's, up to ``early_ms`` before or ``late_ms`` after it.
@@ -51,7 +51,7 @@ class FileContents:
 
 
 def units(files: Sequence[ArchiveFile]) -> Iterator[list[ArchiveFile]]:
-    """The files in order, in units for one query each. A unit holds several small files."""
+    """Split the files, in order, into units. One query reads a unit, which may hold several small files."""
     unit: list[ArchiveFile] = []
     size = 0
     for file in files:

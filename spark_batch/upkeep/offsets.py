@@ -1,4 +1,4 @@
-"""Finds the offsets of a partition that are missing, and those that are in several files."""
+"""Finds offsets of a partition that are missing, and offsets that are in several files."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Counted:
 
 @dataclass(frozen=True)
 class Break:
-    """Offsets [start, end) that no file has, or that more than one file has.
+    """Offsets [start, end) that are in no file, or in more than one file.
 
     ``after`` and ``before`` are the files around a gap, or the files that overlap.
     """
@@ -52,7 +52,7 @@ def breaks(files: Iterable[Counted]) -> Iterator[Break]:
             end = min(before.end, current.end)
             yield Break("overlap", current.file.start, end, before.file, current.file)
             if current.end <= before.end:
-                continue  # it has no further offsets
+                continue  # the file has no further offsets
             group = [Counted(before.file, current.file.start - before.file.start), current]
         elif group and current.file.start >= max(counted.end for counted in group):
             yield from _between(group, current)

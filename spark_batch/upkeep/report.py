@@ -48,7 +48,7 @@ class ArchiveFinding:
 
 @dataclass(frozen=True)
 class PartitionSummary:
-    """Numbers about a partition's files. ``start`` is the first offset, and ``end`` is the next one after the last."""
+    """Totals of a partition's files. ``start`` is the first offset, and ``end`` is the offset after the last."""
 
     partition: int
     files: int
@@ -79,7 +79,7 @@ class ArchiveReport:
         return [finding for finding in self.findings if finding.kind is kind]
 
     def as_json(self) -> dict[str, Any]:
-        """The report as JSON's types. A finding's kind is its name in lower case."""
+        """The report as JSON types. The kind of a finding is the lower-case name of its :class:`FindingKind`."""
         return {
             "source": self.url,
             "clean": self.is_clean,

@@ -87,7 +87,7 @@ def database(
 ) -> Iterator[tuple[duckdb.DuckDBPyConnection, Path]]:
     """A database that can decode lines, and a temporary folder. Its cursors can decode lines too.
 
-    Data beyond ``memory`` goes to a disk. The database can access only files in the folder and in ``directories``.
+    Data beyond ``memory`` is spilled to disk. The database can access only files in the folder and in ``directories``.
     """
     with (
         tempfile.TemporaryDirectory(prefix="opensea-archive-") as folder,

@@ -15,7 +15,7 @@ MOST_BYTES = 256 * 1024 * 1024
 
 @dataclass(frozen=True)
 class HourGroup:
-    """The files of one partition in one hour's folder: those to compact, and those that are compacted already."""
+    """The files of one partition in one hour's folder: the files to compact, and the compacted files."""
 
     folder: str
     hour_ms: int
@@ -101,10 +101,10 @@ def runs(
     most_records: int = MOST_RECORDS,
     most_bytes: int = MOST_BYTES,
 ) -> tuple[list[list[Measured]], list[Left]]:
-    """Runs of files with adjoining offsets, each of which becomes one file, and the files that are not compacted.
+    """The runs of files with adjoining offsets, and the files that are not compacted. Each run becomes one file.
 
-    Files that overlap are not compacted. A compacted file stands for every file that starts within its offsets. So
-    it must not exist beside such a file if it does not have that file's records.
+    Files that overlap are not compacted. A compacted file replaces every file that starts within its offsets. So
+    it must contain the records of all such files.
     """
     overlapping = _overlapping(measured, compacted)
     left: list[Left] = []

@@ -37,7 +37,7 @@ class ArchiveStore(Protocol):
         """The files on the local disk. Files of a bucket are copied into ``into``."""
 
     def stage(self, file: Path, path: str) -> None:
-        """Copy a local file to a path, which is a hidden name."""
+        """Copy a local file to a path with a hidden name."""
 
     def publish(self, staged: str, path: str) -> None:
         """Give a staged file its final name. An existing file with this name is replaced."""

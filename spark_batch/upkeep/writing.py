@@ -34,7 +34,7 @@ _FETCHED = 10_000
 
 
 def measured(local: Archive, file: ArchiveFile, at: ArchiveFile) -> Measured:
-    """Read an original, of which ``at`` is a copy on the local disk. Raises ArchiveError."""
+    """Read an original file. ``at`` is its copy on the local disk. Raises ArchiveError."""
     digest = hashlib.sha256()
     records = size = 0
     problem = None
@@ -109,10 +109,10 @@ def verify(
     at: ArchiveFile,
     originals: Sequence[Measured],
 ) -> None:
-    """Read a compacted file, of which ``at`` is a copy on the local disk, and compare it with originals.
+    """Compare a compacted file with its originals. ``at`` is the compacted file's copy on the local disk.
 
-    The compacted file must have each offset of its name once. For every original, it must have the same number of
-    lines, in order, with the same SHA-256. Raises CompactError.
+    The compacted file must have each offset in the range of its name once. For every original, it must have the same
+    number of lines, in order, with the same SHA-256. Raises CompactError.
     """
     try:
         lines = database.execute(

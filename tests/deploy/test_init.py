@@ -29,7 +29,7 @@ def test_a_new_project_is_valid(tmp_path: Path) -> None:
 def test_a_project_is_never_written_over(tmp_path: Path) -> None:
     (tmp_path / "sql").mkdir()
     (tmp_path / "sql/settings.yml").write_text("mine: 1\n")
-    with pytest.raises(MigrationError, match=r"settings\.yml exists already, and nothing was written"):
+    with pytest.raises(MigrationError, match=r"settings\.yml already exists; nothing was written"):
         commands.init(tmp_path)
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["settings.yml"]
 

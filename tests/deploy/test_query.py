@@ -191,7 +191,7 @@ def test_a_change_needs_consent(client: KsqlClient, start: Start, arguments: lis
     process = start(client.url, *arguments)
     printed, err = process.communicate()
     assert (printed, process.returncode) == ("", 1)
-    assert "changes the server, and nobody can be asked\n  hint: write it into a migration" in err
+    assert "changes the server, and there is no terminal to ask on\n  hint: write it into a migration" in err
     assert [stream.name for stream in client.streams() if stream.name == "S"] == ["S"]
 
 

@@ -120,7 +120,7 @@ def test_a_failing_query_is_shown_and_the_others_go_on(
         eventually(lambda: dict(rows(topic.engine, "SELECT k, n FROM t_direct;")), {"x": 3})
     assert shown(topic.engine)["T_DIRECT"]["state"] == "RUNNING"
     events = [entry["event"] for entry in logged]
-    assert events == ["query failed; it is tried again", "query works again"]
+    assert events == ["query failed; the server will try again", "query works again"]
 
 
 def test_a_failing_query_is_tried_less_and_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,7 +176,7 @@ def test_the_search_for_files_may_fail(
         eventually(lambda: sums(topic), {"x": 3, "y": 2, "inserted": 1})
         eventually(lambda: topic.engine.faults(), {})
     assert [entry["event"] for entry in logged] == [
-        "a part of the server fails; it is tried again",
+        "a part of the server fails; the server will try again",
         "a part of the server works again",
     ]
 

@@ -235,13 +235,13 @@ def test_files_are_templates_and_run_scripts(run: Run, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("--@tset: a\n", r"a.sql:1:1: there is no setting 'tset' of a test\n  hint: did you mean test\?"),
+        ("--@tset: a\n", r"a.sql:1:1: 'tset' is not a setting of a test\n  hint: did you mean test\?"),
         ("SHOW STREAMS;\n--@test: a\n", r"a.sql:1:1: a statement before the first test"),
         ("-- nothing\n", r"a.sql has no test"),
         ("--@test: a\n--@migrations: six\n", r"a.sql:2:1: 'six' is not a version of a migration"),
-        ("--@test: a\n--@engines: duckdb\n", r"a.sql:2:1: 'duckdb' are not engines"),
+        ("--@test: a\n--@engines: duckdb\n", r"a.sql:2:1: 'duckdb' does not name engines"),
         ("--@test: a\nRUN SCRIPT 'b.sql';\n", r"a.sql:2:1: there is no file"),
-        ("--@test: a\nRUN SCRIPT 'a.sql';\n", r"a.sql:2:1: more than 20 scripts run each other"),
+        ("--@test: a\nRUN SCRIPT 'a.sql';\n", r"a.sql:2:1: more than 20 nested scripts"),
     ],
 )
 def test_a_file_that_holds_no_cases(tmp_path: Path, text: str, message: str) -> None:
@@ -314,7 +314,7 @@ def test_a_file_with_an_error_does_not_stop_the_others(tmp_path: Path) -> None:
     assert shown.exit_code == 1
     out = shown.stdout.replace(f"{tmp_path}/", "")
     for line in (
-        "failed  b.sql:1  the whole file\n  b.sql:1:1: there is no setting 'tset' of a test\n",
+        "failed  b.sql:1  the whole file\n  b.sql:1:1: 'tset' is not a setting of a test\n",
         "failed  c.sql:1  the whole file\n  c.sql:2:6: ${nope} is not defined\n",
         "failed  d.sql:1  the whole file\n  d.sql:2:1: there is no file nope.sql\n",
         "passed  e.sql:1  e\n",

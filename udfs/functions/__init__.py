@@ -1,1 +1,1 @@
-"""The functions that are shipped. Each module has one topic."""
+"""The functions of this package. Each module has one topic."""

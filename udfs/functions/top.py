@@ -8,7 +8,7 @@ from typing import NamedTuple
 from opensea_metrics.core.definition import Native, NativeSpark
 from opensea_metrics.udfs import udaf
 
-# The detail may be long to compute, so it is computed for rows with a value only. The others are omitted.
+# The detail may be expensive, so it is computed only for rows with a value. The other rows are omitted.
 _ENTRY = "{{'k': {0}, 'no': -{off}, 'v': {1}, 'd': CASE WHEN isfinite({1}) THEN {2} END}}"
 _SPARK_ENTRY = "named_struct('k', {0}, 'o', {off}, 'v', {1}, 'd', {2})"
 # Takes entries sorted by key, newest first. Keeps each key's newest entry, then the n greatest by value. Equal

@@ -1,6 +1,6 @@
 """The generated Java classes call this module. ``bind`` returns a callable over values as Java passes them.
 
-``java/pyudf/Values.java`` says how each type crosses. The callables raise exceptions, and Java catches and logs them.
+``java/pyudf/Values.java`` defines how each type is passed. The callables raise exceptions; Java catches and logs them.
 
 An aggregate's state is text in ksqlDB, but reading and writing the text would take most of the time. So this module
 also keeps a thread's newest states, in numbered places. ``java/pyudf/States.java`` knows which text is in which place.
@@ -49,7 +49,7 @@ _PROTOCOL = 2
 
 
 def made_for(definition: Definition) -> str:
-    """The signature and the protocol that a generated class must match."""
+    """The function's signature and the protocol version, which a generated class must match."""
     return f"{definition.signature} [{_PROTOCOL}]"
 
 
@@ -196,7 +196,7 @@ def from_java(kind: KsqlType) -> Converter:
 
 
 _FROM_JAVA: dict[KsqlType, Converter] = {
-    DOUBLE: float,  # "NaN" inside JSON
+    DOUBLE: float,  # JSON has NaN as the text "NaN"
     BYTES: lambda text: text.encode("latin-1"),
     DATE: lambda ms: (_EPOCH + ms * _MILLISECOND).date(),
     TIME: lambda ms: (_EPOCH + ms * _MILLISECOND).time(),

@@ -1,8 +1,8 @@
 """Compiles Java sources into jars, with javac.
 
-There are two layouts. In ``apart``, one jar for ``ksql.extension.dir`` has the classes alone. Jars for the server's
-class path have the runtime and Jep. Then any number of projects can share a server. In ``one``, one jar for
-``ksql.extension.dir`` has everything. A server may have only one such jar, because Python can be loaded only once.
+There are two layouts. In ``apart``, one jar for ``ksql.extension.dir`` has only the classes, and jars for the server's
+class path have the runtime and Jep. With this layout, any number of projects can share a server. In ``one``, one jar
+for ``ksql.extension.dir`` has everything. A server may have only one such jar, because Python can be loaded only once.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def compile_java(sources: Mapping[str, str], out: Path, class_path: Iterable[Pat
             file.write_text(text, "utf-8")
             files.append(str(file))
         out.mkdir(parents=True, exist_ok=True)
-        # javac ends within seconds, before Java's optimising compiler would save any time.
+        # javac finishes within seconds, too soon for Java's optimizing compiler to save time.
         command = [javac(), "-J-XX:TieredStopAtLevel=1", "--release", _RELEASE, "-encoding", "UTF-8"]
         command += ["-nowarn", "-proc:none"]
         path = os.pathsep.join(map(str, class_path))

@@ -1,6 +1,7 @@
 """Creates the buckets that the arguments name, unless they exist.
 
-AWS_ENDPOINT_URL, AWS_REGION, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY name the store and its keys.
+AWS_ENDPOINT_URL, AWS_REGION, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are the address of the store and the keys to
+it.
 """
 
 from __future__ import annotations

@@ -70,12 +70,12 @@ class Register:
     ) -> Listing:
         """Register new files and lines in a topic's directory, and return the directory's listing.
 
-        ``readers`` are the ids of the queries that read the topic's files, none of which may run meanwhile. If a plain
-        file was rewritten and no reader has read any of it, it is registered anew. If ``readers`` is None, this is
-        left to the next call. ``partitions`` are the numbers of partitions of all topics, if the caller knows them.
+        ``readers`` are the ids of the queries that read the topic's files; none of them may run during this call. If a
+        plain file was rewritten and no reader has read any of it, it is registered again. If ``readers`` is None, the
+        next call does this. ``partitions`` are the numbers of partitions of all topics, if the caller knows them.
 
         Do not call this within a transaction, because other threads must see the new segments immediately. Raises
-        duckdb.Error if the register cannot be written. Then the next call registers the files.
+        duckdb.Error if the register cannot be written. In that case the next call registers the files.
         """
         with self._lock:
             if partitions is None:
@@ -136,7 +136,7 @@ class Register:
     def offsets(self, topic: str) -> dict[int, int]:
         """The offset after the last record of each partition that has registered files.
 
-        It may be too great after a compressed file that nobody has read: see :data:`RESERVED`.
+        The offset may be too great after a compressed file that no query has read: see :data:`RESERVED`.
         """
         with self._lock:
             return dict(self._ends.get(topic, {}))
@@ -144,9 +144,9 @@ class Register:
     def counted(
         self, cursor: duckdb.DuckDBPyConnection, topic: str, reached: Mapping[int, int]
     ) -> list[tuple[int, int, int]]:
-        """Each partition that has files, the offset after its last record, and the number of unread records.
+        """For each partition that has files: the offset after its last record, and the number of unread records.
 
-        Records are unread from the segments ``reached`` on.
+        Records are unread if they are in the segments ``reached`` or later ones.
         """
         if not self.end(topic):
             return []
@@ -213,7 +213,7 @@ class Register:
                         continue
                     # A server was killed after it had deleted the file.
                 except OSError:
-                    continue  # next time
+                    continue  # try again next time
                 with transaction(cursor):
                     cursor.execute("DELETE FROM meta.segments WHERE topic = ? AND path = ?", [topic, path])
                     cursor.execute(

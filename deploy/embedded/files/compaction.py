@@ -41,7 +41,7 @@ class CompactedTexts:
         self._lines: pa.LargeStringArray = pa.array([], pa.large_string())
 
     def text(self, descriptor: int, name: str, start: int, end: int) -> Iterator[bytes]:
-        """The text of the original file called ``name``. For a plain file: only its bytes [start, end).
+        """The text of the original file called ``name``. For an uncompressed file: only its bytes [start, end).
 
         ``descriptor`` belongs to the compacted file. Raises Damaged if this file is damaged or lacks the original.
         """

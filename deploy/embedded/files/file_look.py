@@ -1,4 +1,4 @@
-"""A look at a file of a topic: what is new in it since the last look, and what is wrong with it."""
+"""Inspects a file of a topic: which lines are new since the last look, and what is wrong with the file."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class KnownFile:
     problem: str | None = None
 
     def has_rest(self, file: File) -> bool:
-        """Whether a plain file has bytes after its last newline."""
+        """Whether an uncompressed file has bytes after its last newline."""
         return self.end < file.size and not file.path.endswith(".gz")
 
 
@@ -88,7 +88,7 @@ def originals_of(folder: Path, file: File, registered: Collection[str]) -> list[
 def look(
     path: Path, file: File, before: KnownFile
 ) -> tuple[KnownFile, list[FilePiece]]:
-    """The new state of a file after a look at it, and its new pieces.
+    """Inspect a file. Returns its new state and its new pieces.
 
     Raises OSError if the file cannot be read.
     """

@@ -17,7 +17,7 @@ class LineRun:
 
 
 def merged(runs: Sequence[LineRun]) -> Iterator[LineRun]:
-    """The same runs, with those as one that follow each other in a file."""
+    """The runs, with adjacent runs of a file merged into one."""
     current = runs[0]
     for run in runs[1:]:
         if (run.path, run.first) == (current.path, current.first + current.count):

@@ -79,7 +79,7 @@ class FileLines:
         return f"SELECT line, path, ROWPARTITION, ROWOFFSET, key, headers, _odd FROM {_VIEW}"
 
     def sample(self, most: int) -> str:
-        """The first ``most`` bytes of the first segment's text, as far as they can be read."""
+        """The first ``most`` bytes of the first segment's text, or fewer if the rest cannot be read."""
         if not self._segments:
             return ""
         segment = self._segments[0]
@@ -99,9 +99,10 @@ class FileLines:
 
     @property
     def outcome(self) -> Mapping[int, Unread | None]:
-        """The segments that were unread before or are unread now. None for a segment that is read to its end now.
+        """The segments that were unread before or are unread now.
 
-        Raises RuntimeError if the relation was not read to its end.
+        The value is None if a segment is now read to its end. Raises RuntimeError if the relation was not read to its
+        end.
         """
         if not self._is_done:
             raise RuntimeError("the lines of files have not all been read")
@@ -166,7 +167,7 @@ class FileLines:
                 blocks = text.whole_lines(texts, segment.is_compressed, self._too_long(path), at)
                 if segment.start == at.taken == 0:
                     blocks = text.without_mark(blocks)
-                # Before the text is read, so that the tail differs if the file is overwritten meanwhile.
+                # Compute the tail before the text is read, so that it differs if the file is overwritten meanwhile.
                 last = None
                 if is_original and segment.is_compressed and not segment.is_read:
                     with suppress(OSError):  # the lines before an unreadable place are still read

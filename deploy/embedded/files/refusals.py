@@ -1,4 +1,4 @@
-"""Files that are refused in their current state. Each is reported on the processing log when it is first refused."""
+"""Files that are refused in their current state. The processing log reports each file when it is first refused."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ The topic is empty for paths outside all topics' directories.
 
 
 def merged(reasons: Mapping[str, Mapping[str, str]]) -> dict[tuple[str, str], str]:
-    """Reasons by topic and path, from the reasons by path of each topic."""
+    """Flatten the reasons of each topic by path into reasons by topic and path."""
     return {(topic, path): reason for topic, paths in reasons.items() for path, reason in paths.items()}
 
 
@@ -33,7 +33,7 @@ def load(cursor: duckdb.DuckDBPyConnection) -> Reasons:
 def keep(
     cursor: duckdb.DuckDBPyConnection, root: Path, before: Reasons, now: Reasons
 ) -> None:
-    """Save the current refusals, and report each that is new or has a new reason."""
+    """Save the current refusals, and report each refusal that is new or has a new reason."""
     reports: dict[str, list[Report]] = defaultdict(list)
     for (topic, path), reason in now.items():
         if before.get((topic, path)) != reason:

@@ -1,4 +1,4 @@
-"""The segments of topics, as the table ``meta.segments`` has them: which exist, and which are read."""
+"""The segments of topics in the table ``meta.segments``: which ones exist, and which ones were read."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def segments(
     numbers: Iterable[int] | None = None,
     most: int = _MOST,
 ) -> list[Segment]:
-    """At most ``most`` segments of a topic, from the number ``first`` of their partition on (missing: 0).
+    """At most ``most`` segments of a topic, starting at the number ``first`` of their partition (missing: 0).
 
     If ``numbers`` are given: the segments with these numbers instead.
     """
@@ -114,10 +114,10 @@ def segments(
 def counted(
     known: Iterable[Segment], reached: Mapping[int, int], count: Callable[[Segment], int]
 ) -> list[tuple[int, int, int]]:
-    """Each partition, the offset after its last record, and how many records come from the segments ``reached`` on.
+    """For each partition: the offset after its last record, and how many records are in ``reached`` and later segments.
 
-    ``known`` are all segments of a topic. ``count`` counts the records of a compressed file that nobody has read; it
-    is asked only if no later record of the partition tells.
+    ``known`` are all segments of a topic. ``count`` counts the records of a compressed file that no query has read. It
+    is called only if no later record of the partition reveals that number.
     """
     following: dict[int, int] = {}
     ends: dict[int, int] = {}
@@ -179,7 +179,7 @@ def chunk(pending: Iterable[Segment], most_bytes: int) -> list[Segment]:
     while taken:
         size, _, partition = taken[0]
         segment = waiting[partition].popleft()
-        # JSON of this kind shrinks about eightfold.
+        # gzip shrinks JSON of this kind to about an eighth.
         more = (segment.end - segment.start) * (8 if segment.is_compressed else 1)
         if chosen and total + more > most_bytes:
             break

@@ -25,7 +25,7 @@ MOST_OFFSET = 2**62
 def listing(root: Path, topic: str, partitions: int | None) -> Listing:
     """List the directory of a topic with ``partitions`` partitions (None: not declared yet)."""
     if not is_topic(topic):
-        return Listing()  # no such directory is ever read
+        return Listing()  # no directory of this kind is ever read
     top = os.path.join(root, topic)
     if os.path.islink(top) and (reason := outside(root, top)):
         return Listing(refused={"": reason})
@@ -83,7 +83,7 @@ def highest_partition(root: Path, topic: str) -> tuple[int, str]:
 
 
 def partition(topic: str, name: str) -> int:
-    """The partition in the name of a topic's file (``producer.archive.layout``), -1 for any other name.
+    """The partition in the name of a topic's file (``producer.archive.layout``), or -1 if the name has none.
 
     >>> partition("raw", "raw+3+0000000017.json.gz"), partition("raw", "raw-2026-11.json")
     (3, -1)

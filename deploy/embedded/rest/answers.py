@@ -212,7 +212,7 @@ class Answers:
                 if query.is_push and len(batch) <= _FEW:
                     for row in batch:
                         yield frame.rows([row])
-                        await asyncio.sleep(0)  # lets the web server send it
+                        await asyncio.sleep(0)  # gives the web server a chance to send the rows
                 else:
                     yield frame.rows(batch)
             yield frame.ending("Limit Reached" if query.is_complete else "Query Completed")

@@ -141,7 +141,7 @@ class _Handlers:
         except wire.BadRequest as error:
             return wire.bad(error)
         if number is not None and number > self._engine.last_command:
-            # There is only one server, so a statement that the client waits for could not arrive.
+            # The cluster has one server. So a command that this server does not have yet can never arrive.
             return wire.json(replies.sequence_timeout(number), 503)
         reply, status = await run_in_threadpool(self._statements.run, statements)
         return wire.json(reply, status)

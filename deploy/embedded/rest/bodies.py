@@ -23,7 +23,7 @@ class Disconnected(Exception):
 
 
 def check_kind(scope: Scope) -> Refusal | None:
-    """Refuse the kinds of bodies that a web page can send without asking first, with 415.
+    """Refuse, with 415, the kinds of bodies that a web page can send without a preflight request.
 
     The server accepts JSON, forms (the type that ``curl -d`` sends), and bodies without a Content-Type.
     """

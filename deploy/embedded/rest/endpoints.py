@@ -27,17 +27,20 @@ _PREFIXES = ("/status/", "/is_valid_property/")
 
 
 def normal_path(path: str) -> str:
-    """A path without repeated slashes and without a slash at its end, which make no difference to ksqlDB."""
+    """A path without repeated slashes and without a slash at its end. ksqlDB ignores such slashes."""
     return re.sub("/+", "/", path).rstrip("/") or "/"
 
 
 def check_accept(scope: Scope) -> Refusal | None:
-    """Refuse a request with 406 and without a body if its client accepts no type that its path can give."""
+    """Refuse a request with 406 and no body if its client accepts none of the types that its path can return."""
     return Refusal(406, 40600, "") if accepted(scope) is None else None
 
 
 def accepted(scope: Scope) -> str | None:
-    """The type of the reply that a client prefers. Empty if any will do, None if the path has none that it accepts."""
+    """The type of the reply that a client prefers, or empty if the client accepts any type.
+
+    None if the path has no type that the client accepts.
+    """
     header = b",".join(value for name, value in scope["headers"] if name == b"accept").decode("latin-1").strip()
     path = scope["path"]
     types = _TYPES.get(path) or (_REPLIES if path.startswith(_PREFIXES) else ())

@@ -1,4 +1,4 @@
-"""The formats of a query's answer: rows as lines, as one list, or in the older format."""
+"""The formats of a query's reply: rows as lines, as one list, or in the older format."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from opensea_metrics.deploy.embedded.rest.endpoints import DELIMITED, JSON, KSQL
 
 @dataclass(frozen=True)
 class Frame:
-    """The format of a query's answer: its parts, and the text around each part.
+    """The format of a query's reply: its parts, and the text around each part.
 
     Each row ends with its newline, so that a client that reads lines gets a row immediately. ``before`` and
     ``after`` surround each row, and ``after`` also follows the header. ``closing`` creates the text of the last
@@ -31,7 +31,7 @@ class Frame:
     closing: Callable[[str], Any] | None = None
 
     def opening(self, query: ShownQuery, query_id: str) -> bytes:
-        """The answer's beginning, with the columns."""
+        """The beginning of the reply, with the columns."""
         return self.start.encode() + wire.dump(self.header(query, query_id)) + self.after.encode()
 
     def rows(self, batch: list[list[Any]]) -> bytes:
@@ -40,12 +40,12 @@ class Frame:
         return before + (after + before).join([wire.dump(self.row(row)) for row in batch]) + after
 
     def ending(self, why: str) -> bytes:
-        """The answer's end; ``why`` is ksqlDB's sentence for it."""
+        """The end of the reply. ``why`` is ksqlDB's sentence that gives the reason."""
         last = b"" if self.closing is None else wire.dump(self.closing(why))
         return last + self.end.encode()
 
     def failing(self, error: Any) -> bytes:
-        """The answer's end after the query has failed."""
+        """The end of the reply after the query has failed."""
         last = self.before.encode() + wire.dump(self.failure(error))
         return last + (self.end or self.after).encode()
 
@@ -75,7 +75,7 @@ _OLD_PULL = Frame(
 )  # fmt: skip
 _OLD_PUSH = replace(
     _OLD_PULL, before="", after=",\n", closing=lambda why: {"finalMessage": why}
-)  # a comma can follow every row, because a last part always comes
+)  # a comma can follow every row, because a last part always follows
 
 
 def frame(accepted: str, is_old: bool, is_transient: bool) -> Frame:

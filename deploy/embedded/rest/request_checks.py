@@ -30,7 +30,7 @@ class RequestChecks:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            return  # there is nothing to begin or to end
+            return  # nothing to do when the application starts or stops
         scope = {**scope, "path": endpoints.normal_path(scope["path"])}
         for check in self._checks:
             if refusal := check(scope):

@@ -48,7 +48,7 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     bound = socket.socket(family, socket.SOCK_STREAM)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    # A client whose machine has vanished keeps no query open: the system probes it after a minute of silence.
+    # If a client's machine has vanished, its queries end: the system probes the connection after a minute of silence.
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     if hasattr(socket, "TCP_KEEPIDLE"):
         bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60)
@@ -109,7 +109,10 @@ async def serve(
     stop: asyncio.Event,
     end_requests: Callable[[], object],
 ) -> None:
-    """Serve on a socket, which this closes, until ``stop``. Then ``end_requests`` makes open requests end."""
+    """Serve on a socket until ``stop``, and close the socket.
+
+    After ``stop``, ``end_requests`` makes open requests end.
+    """
     config = _config(bound, policy)
     asyncio.get_running_loop().set_exception_handler(_quiet_about_cancelling)
 
@@ -120,7 +123,7 @@ async def serve(
     await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
     end_requests()
     await asyncio.wait((serving,), timeout=2 * config.graceful_timeout)
-    # Hypercorn has cancelled the requests that were still open. Over HTTP/2 this does not end a request with an
+    # Hypercorn has cancelled the requests that were still open. Over HTTP/2, this does not end a request with an
     # incomplete body: it waits for a task to send its reply, and this task is gone.
     for task in asyncio.all_tasks() - {serving, asyncio.current_task()}:
         task.cancel()
@@ -139,7 +142,7 @@ def _config(bound: socket.socket, policy: Policy) -> Config:
     if policy.certificate:
         config.certfile = str(policy.certificate.cert_file)
         config.keyfile = str(policy.certificate.key_file or policy.certificate.cert_file)
-        # Always a text, because OpenSSL asks on the terminal if there is no password.
+        # Always pass a string: without a password OpenSSL asks for one on the terminal.
         config.keyfile_password = policy.certificate.key_password or ""
     return config
 

@@ -55,7 +55,7 @@ class WholeBatch:
         """Do nothing: no record stays unread."""
 
     def kept(self, query_id: str) -> None:
-        """Do nothing: nobody needs to know about these records."""
+        """Do nothing: these records have no state outside the query's transaction."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class JsonBatch(WholeBatch):
     def read(
         self, cursor: duckdb.DuckDBPyConnection, consume: Callable[[str], None]
     ) -> None:
-        """Call ``consume`` with the records, and again with a slower relation if a line is not JSON."""
+        """Call ``consume`` with the records. If a line is not JSON, call it again with a slower relation."""
         odd = self.odd if self.names.is_lower else None
         carried = (*RECORD, TOMBSTONE) if self.source.is_table else RECORD
         for all_json in (True, False):

@@ -1,7 +1,7 @@
 """Chunks of logs that can be rebuilt from files.
 
-The server drops such a chunk after all queries have read it, and rebuilds it for a query that begins later. So the
-same records are not stored twice for long.
+The server drops such a chunk after all queries have read it, and rebuilds it for a query that starts later. So the
+server does not store the same records twice for long.
 
 A chunk is *of files* if all its rows come from whole segments of files that are still in the archive. Such a chunk
 counts as one batch.
@@ -57,10 +57,10 @@ def note(
     topic: str,
     segments: Sequence[Segment] | None,
 ) -> None:
-    """Record which segments of a topic were written into a chunk, within the transaction that writes them.
+    """Record, within the transaction that writes a chunk, which segments of a topic the chunk contains.
 
-    ``segments`` is None for other records. A segment that continues a growing file is joined to the part of the
-    file that the chunk has already.
+    ``segments`` is None for other records. A segment that continues a growing file is merged with the
+    earlier part of the file in the chunk.
     """
     cursor.execute(
         "INSERT INTO meta.chunks VALUES (?, ?, ?, NULL)"
@@ -91,7 +91,7 @@ def segments_of(
 ) -> tuple[list[Segment], list[Report]]:
     """The segments of files that a chunk was built from, in the order in which they were read.
 
-    Segments of files that have changed since then are left out. The second value has a report for each of those.
+    Omits segments whose files have changed since then. The second value has a report for each omitted segment.
     """
     rows = cursor.execute(
         "SELECT number, path, start_byte, end_byte, true, partition, first, tail FROM meta.chunk_files"
@@ -177,7 +177,7 @@ def restore(cursor: duckdb.DuckDBPyConnection, chunk: LogChunk, rebuilt: ChunkAg
 
 @dataclass(frozen=True)
 class ChunkAgain(WholeBatch):
-    """A batch: the rows of a dropped chunk, as ``feed`` gives them to a ``source``.
+    """A batch with the rows of a dropped chunk, in the form in which ``feed`` supplies them to a ``source``.
 
     ``analysis`` is the SELECT that wrote the chunk, and ``files`` are the records that it reads. ``changed`` has a
     report for each file that has changed since then.

@@ -1,4 +1,4 @@
-"""How much of the disk the server uses: by topic, and by query."""
+"""The disk space that the server uses, by topic and by query."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from opensea_metrics.deploy.embedded.topics import log_tables
 class DiskUse:
     """Sizes in bytes.
 
-    ``database`` is the size of the database file, and ``free`` the part of it that is used next. ``topics`` and
-    ``queries`` estimate how much of the file each of them uses, by name. ``files`` is the size of the archive's
-    files, by topic.
+    ``database`` is the size of the database file, and ``free`` is the unused part inside it. ``topics`` and
+    ``queries`` estimate how much of the file each topic and each query uses, by name. ``files`` is the size of the
+    archive's files, by topic.
     """
 
     database: int
@@ -29,7 +29,7 @@ class DiskUse:
     files: dict[str, int]
 
     def text(self) -> str:
-        """All in one line, with the largest topic, query and set of files."""
+        """All sizes on one line, with the largest topic, query and set of files."""
         parts = [f"database {megabytes(self.database)} ({megabytes(self.free)} of it free)"]
         for kind, sizes in (("topic", self.topics), ("query", self.queries), ("files of", self.files)):
             if sizes and (name := max(sizes, key=lambda part: sizes[part])):

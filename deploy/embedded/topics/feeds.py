@@ -1,7 +1,7 @@
-"""The feeds of a topic whose records are rows: relations that can be read from a number on.
+"""The feeds of a topic whose records are rows: relations that can be read from any row number.
 
 - A log: the rows that a stream's query creates from JSON, or that it joins.
-- The rows that a dropped stream or table has left.
+- The rows that remain of a dropped stream or table.
 - The changes of a table: its newest row for each key, at the number of the key's last change. As in a
   compacted topic, later readers do not see older changes of a key. With EMIT FINAL these are the final rows. A
   running query that joins the table, or selects from it, gets each change from the query that computes the table
@@ -34,9 +34,9 @@ from opensea_metrics.sql.language.lowering.duckdb import selects
 
 
 class RowFeed(Protocol):
-    """A feed of rows. ``id`` names it in the positions of its readers.
+    """A feed of rows. ``id`` is its name in the positions of its readers.
 
-    Its rows have one order across all partitions, so positions hold its number for partition 0 only.
+    Its rows have one order across all partitions, so positions hold a row number for partition 0 only.
     """
 
     @property
@@ -47,7 +47,7 @@ class RowFeed(Protocol):
         ...
 
     def counted(self, cursor: duckdb.DuckDBPyConnection, number: int) -> Counts:
-        """Each partition, the offset after its last row, and how many of its rows come from ``number`` on."""
+        """For each partition: the offset after its last row, and how many rows have ``number`` or a greater number."""
         ...
 
     def relation(
@@ -56,7 +56,7 @@ class RowFeed(Protocol):
         """The rows with numbers in [low, high): the columns of ``source``, ROWTIME, ``_off`` (the number) and
         ``carried``: ``topics.RECORD``, and perhaps ``topics.TOMBSTONE``.
 
-        Only with ``topics.TOMBSTONE`` they include the records without a value that a stream has passed on.
+        If ``topics.TOMBSTONE`` is carried, the rows include the records without a value that a stream has passed on.
         """
         ...
 
@@ -153,7 +153,7 @@ class TableRows:
         return selects.as_source(source, _with_values(rows), _columns(self.query), carried)
 
     def with_open(self, source: Source) -> str:
-        """All rows, as in :class:`Changes`. None of them has an open window."""
+        """All rows. The method of :class:`Changes` with this name adds open windows, but these rows have no windows."""
         return self.relation(source, None, None)
 
 
@@ -180,7 +180,7 @@ class Selection:
         return self._selected(source, self.over.relation(self.query.analysis.source, low, high, carried), carried)
 
     def through(self, source: Source, rows: str, carried: Sequence[str] = RECORD) -> str:
-        """Rows of a chunk of the log below, after the SELECT, with the columns of a source."""
+        """Rows of a chunk of the underlying log, after the SELECT, with the columns of a source."""
         assert isinstance(self.over, Log | Selection)
         return self._selected(source, self.over.through(self.query.analysis.source, rows, carried), carried)
 
@@ -221,7 +221,7 @@ def feeds(catalog: Catalog, logs: Mapping[str, tuple[str, ...]], topic: str) -> 
             result.append(Changes(query, keeps_replaced(catalog, query)))
         elif query.analysis.gives_table:
             result.append(TableRows(query))
-        elif not query.analysis.is_ordered:  # such a query has its rows in a log
+        elif not query.analysis.is_ordered:  # a query of this kind has its rows in a log
             below = feeds(catalog, logs, query.analysis.source.topic)
             result.extend(Selection(query, feed) for feed in below)
     return result

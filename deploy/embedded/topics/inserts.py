@@ -42,7 +42,7 @@ def check_topic(source: Source) -> None:
 
 
 class RowReader:
-    """Turns rows that clients send, which are JSON objects, into records of a source.
+    """Turns rows that clients send as JSON objects into records of a source.
 
     Names match columns in upper or lower case, unless they are quoted. Fields that the source does not have are
     ignored. Missing fields are NULL, but key columns must be present.

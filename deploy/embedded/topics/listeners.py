@@ -10,7 +10,10 @@ Wake = Callable[[], object]
 
 
 class Listeners:
-    """Calls the callbacks of a topic when records have arrived, so that nobody has to poll. Any thread may use it."""
+    """Calls the callbacks of a topic when records have arrived, so that clients need not poll.
+
+    Any thread may use it.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -1,4 +1,4 @@
-"""The tables of schemas ``log`` and ``state``: their names, and which there are."""
+"""The tables of the schemas ``log`` and ``state``: their names, and which ones exist."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def state_table(query_id: str) -> str:
 
 
 def delete_state(cursor: duckdb.DuckDBPyConnection, query_id: str) -> None:
-    """Drop the tables with a query's state: its own, and those whose names begin with it and a space."""
+    """Drop the tables with a query's state. Their names are the query's id, or begin with the id and a space."""
     tables = cursor.execute(
         "SELECT table_name FROM duckdb_tables() WHERE schema_name = 'state'"
         " AND (table_name = $id OR starts_with(table_name, $id || ' '))",

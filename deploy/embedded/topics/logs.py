@@ -1,4 +1,4 @@
-"""Logs: rows that a stream's query makes of JSON, in chunks."""
+"""Logs: rows that a stream's query computes from JSON, in chunks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Counts = list[tuple[int, int, int]]
 
 @dataclass(frozen=True)
 class LogChunk:
-    """A table of a log. Its rows have the numbers from ``base`` on. A dropped chunk can be rebuilt from files."""
+    """A table of a log. Its row numbers start at ``base``. A dropped chunk can be rebuilt from files."""
 
     base: int
     table: str

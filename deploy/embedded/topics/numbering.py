@@ -37,5 +37,5 @@ class Numbered:
         )
 
     def take_rows(self, relation: str) -> None:
-        """Use rows that have numbers already."""
+        """Use rows that already have numbers."""
         self.relation = relation

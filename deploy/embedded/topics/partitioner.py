@@ -16,9 +16,10 @@ _PACKED = {INTEGER: ">i", BIGINT: ">q", DOUBLE: ">d"}
 
 
 def partition(source: Source, key: Mapping[str, Any], partitions: int) -> int:
-    """The partition of a record of a source. ``key`` has the values of the key columns. Without a key it is 0.
+    """The partition of a record of a source. ``key`` has the values of the key columns.
 
-    A real server's producer spreads records without a key over all partitions, in an unpredictable order.
+    Without a key the partition is 0. A real server's producer spreads records without a key over all partitions, in an
+    unpredictable order.
     """
     if partitions == 1 or not key or all(value is None for value in key.values()):
         return 0

@@ -1,8 +1,8 @@
 """Records of streams that have no value.
 
 ksqlDB passes them on from stream to stream, with their key. A WHERE clause, a table function, a join and an
-aggregation leave them out, and no client sees them. So only the topic of a stream shows them: a table that is declared
-over this topic deletes their keys (seen on 7.9.1, 2026-11-30).
+aggregation drop them, and no client sees them. They have an effect only in the topic of a stream: a table that is
+declared over this topic deletes their keys (observed on 7.9.1, 2026-11-30).
 """
 
 from __future__ import annotations

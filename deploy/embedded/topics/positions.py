@@ -1,4 +1,4 @@
-"""How far queries have read: the positions and the counters of each reader, and the files that it has not finished."""
+"""How far queries have read: the positions and counters of each reader, and the files that it has not finished."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ class StateEnd(NamedTuple):
 class KnownPositions:
     """The positions of readers, kept in memory because the same query is moved many times a second.
 
-    Whoever changes ``meta.positions`` calls :meth:`reached` after the transaction, or :meth:`forget`. The same is true
-    for the states of aggregations with windows, and :meth:`reached_in_state`. A state from which old windows are
+    Code that changes ``meta.positions`` must call :meth:`reached` or :meth:`forget` after the transaction. The same is
+    true for the states of aggregations with windows, and :meth:`reached_in_state`. A state from which old windows are
     deleted still has the same end.
     """
 
@@ -61,7 +61,7 @@ class KnownPositions:
         return self._known[reader_id]
 
     def reached(self, reached: Mapping[str, Positions]) -> None:
-        """Note what :func:`set_positions_of` has saved."""
+        """Store the positions that :func:`set_positions_of` has saved."""
         for reader_id, new in reached.items():
             self._known[reader_id] = {**self._known[reader_id], **new}
 
@@ -85,7 +85,7 @@ class KnownPositions:
 
 
 def set_positions(cursor: duckdb.DuckDBPyConnection, reader_id: str, reached: Positions) -> None:
-    """Save the positions up to which (exclusive) a reader has read, and its counters."""
+    """Save the positions (exclusive) up to which a reader has read, and its counters."""
     set_positions_of(cursor, {reader_id: reached})
 
 

@@ -42,7 +42,10 @@ FILES = "processing.files"
 
 @dataclass(frozen=True)
 class Report:
-    """A file that could not be read completely. ``line`` is the beginning of the line, if the problem is one line."""
+    """A file that could not be read completely.
+
+    If the problem is in one line, ``line`` is the beginning of that line.
+    """
 
     reason: str
     path: str

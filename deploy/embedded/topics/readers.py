@@ -11,7 +11,7 @@ from opensea_metrics.sql.language.catalog.sources import Source
 
 @dataclass(frozen=True)
 class Reader:
-    """One source of a query. ``id`` names the reader in positions; that of the first source is the query's id."""
+    """One source of a query. ``id`` names the reader in positions. The first source's reader has the query's id."""
 
     query: Query
     number: int

@@ -1,4 +1,4 @@
-"""The interface of a topic: partitions of records. Readers read them from positions on, and writers append to them.
+"""The interface of a topic: partitions of records. Readers start at positions, and writers append records.
 
 A record has a partition, an offset, a timestamp, a key, headers and a value. A reader remembers *positions*: for each
 partition, how far it has read each of the topic's *feeds*. A feed is a sequence of records that only grows, such as
@@ -50,7 +50,7 @@ Positions = Mapping[ReadPosition, int]
 
 
 class TopicRecord(NamedTuple):
-    """A record that is to be appended.
+    """A record to append.
 
     ``time`` is in epoch ms. ``key`` and ``value`` are JSON objects. A ``key`` of None means that the record has no
     key, and a ``value`` of None that it is a tombstone.
@@ -73,7 +73,7 @@ class PartitionOffsets:
 
 
 class Batch(Protocol):
-    """Some records of a topic, in the order in which they are to be read."""
+    """Some records of a topic, in reading order."""
 
     @property
     def positions(self) -> Positions:
@@ -82,7 +82,7 @@ class Batch(Protocol):
 
     @property
     def is_decoded(self) -> bool:
-        """Whether the records are rows already. Otherwise they are JSON, and some may be unreadable."""
+        """True if the records are rows. Otherwise they are JSON, and some may be unreadable."""
         ...
 
     def read(self, cursor: duckdb.DuckDBPyConnection, consume: Callable[[str], None]) -> None:
@@ -104,9 +104,9 @@ class Batch(Protocol):
 
     @property
     def outcome(self) -> Mapping[int, Unread | None]:
-        """After the batch is read: the segments that the reader had not read to their end before, or has not now.
+        """After the batch is read: the segments that were unread before this batch, or are unread now.
 
-        The value is None for a segment that has been read to its end now.
+        The value is None if a segment is now read to its end.
         """
         ...
 
@@ -122,12 +122,12 @@ class Batch(Protocol):
 
     @property
     def whole_segments(self) -> Sequence[Segment] | None:
-        """After the batch is read: the segments, if the batch holds exactly all records of these. None otherwise."""
+        """After the batch is read: its segments, if it holds exactly the records of whole segments. Otherwise None."""
         ...
 
 
 class RecordTopic(Protocol):
-    """A topic, as a reader with the columns of ``source`` sees it."""
+    """A topic as seen by a reader with the columns of ``source``."""
 
     @property
     def name(self) -> str: ...
@@ -143,13 +143,13 @@ class RecordTopic(Protocol):
     def read(
         self, cursor: duckdb.DuckDBPyConnection, source: Source, positions: Positions, most_bytes: int
     ) -> Iterator[Batch]:
-        """The records from ``positions`` on, in batches of about ``most_bytes`` bytes of JSON."""
+        """The records at ``positions`` and after, in batches of about ``most_bytes`` bytes of JSON."""
         ...
 
     def read_json(
         self, cursor: duckdb.DuckDBPyConnection, source: Source, positions: Positions, most_bytes: int
     ) -> Iterator[Batch]:
-        """Those batches of :meth:`read` that are JSON."""
+        """The batches of :meth:`read` that hold JSON."""
         ...
 
     def again(
@@ -159,7 +159,10 @@ class RecordTopic(Protocol):
         positions: Positions,
         unread: Iterable[Unread],
     ) -> Batch | None:
-        """The records that a reader could not read before, if their files have changed since. None if none have."""
+        """The records that a reader could not read before, if their files have changed since then.
+
+        None if no file has changed.
+        """
         ...
 
     def offsets(

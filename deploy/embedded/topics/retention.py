@@ -1,6 +1,6 @@
-"""Deletes data from the server's database that is too old, as ksqlDB and Kafka would.
+"""Deletes data that is too old from the server's database, as ksqlDB and Kafka would.
 
-- Windows that started, in stream time, longer ago than the window's RETENTION.
+- Windows whose start is more than the window's RETENTION before stream time.
 - Records of topics with RETENTION_MS that are older than this, by the clock. Logs lose whole chunks, as Kafka deletes
   whole segments. Without RETENTION_MS a topic keeps its records: Kafka's default of 7 days would immediately delete
   replayed events.
@@ -42,7 +42,7 @@ def sweep(
     """Delete data that is too old at ``now`` (epoch ms). No query may move data meanwhile.
 
     ``clients`` are the positions of clients' queries, by topic. If ``files_stay`` is false, rows that could be rebuilt
-    from files stay in the database. Each step is a transaction of its own.
+    from files stay in the database. Each step has its own transaction.
     """
     reached = {reader.id: positions(cursor, reader.id) for reader in readers.readers(topics.catalog)}
     for query in topics.catalog.queries.values():

@@ -51,8 +51,8 @@ class StoredTopics:
     """The topics at one point in time. ``logs`` are the log tables, and ``register`` has the files.
 
     ``declared`` are the topics that statements have created. ``with_records`` are the topics that may have records in
-    the table of records; None means any. ``counts`` caches the counts of feeds of rows, because clients that wait until
-    all is read ask repeatedly.
+    the table of records; None means any. ``counts`` caches the counts of feeds of rows, because clients that wait for
+    queries to catch up ask repeatedly.
     """
 
     catalog: Catalog

@@ -1,4 +1,4 @@
-"""Relations of lines: the JSON of a topic's records with what a source needs besides, as SQL."""
+"""Relations of lines, as SQL: the JSON of a topic's records, and the other columns that a source needs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from opensea_metrics.sql.language.lowering.records.capitals import Capitals
 
 
 def lines_of_files(files: FileLines, source: Source, cursor: duckdb.DuckDBPyConnection, names: Capitals) -> str:
-    """Lines of files with their keys and headers, and the time (epoch ms) of reading."""
+    """Lines of files with their keys and headers, and the time of reading (epoch ms)."""
     now = int(time.time() * 1000)
     lines = files.relation(cursor, names)
     tombstone = f", false AS {TOMBSTONE}" if source.is_table else ""

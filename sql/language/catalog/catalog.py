@@ -81,7 +81,7 @@ class Catalog:
         copies = [q for q in self.queries.values() if not q.analysis.is_aggregation and not q.analysis.is_ordered]
         reached: set[str] = set()
         pending = {topic}
-        while pending - reached:  # INSERT INTO may write into what older queries read
+        while pending - reached:  # INSERT INTO may write into a source of an older query
             reached |= pending
             pending = {
                 self.sources[query.sink].topic for query in copies if query.analysis.source.topic in reached

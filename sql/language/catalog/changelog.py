@@ -14,7 +14,7 @@ from opensea_metrics.sql.language.statements.statements import Statement
 
 
 def check_changelog(catalog: Catalog, statement: Statement, analysis: Analysis) -> None:
-    """Raise SqlError for an aggregate that repeated keys would make wrong, such as SUM."""
+    """Raise SqlError for an aggregate whose result repeated keys would falsify, such as SUM."""
     if not analysis.is_aggregation or not _over_table_topic(catalog, analysis.source):
         return
     for projection in analysis.projections:

@@ -31,8 +31,8 @@ Step = Callable[[Catalog, Statement, Catalog], None]
 def check(project: Project, step: Step = lambda *_: None) -> Catalog:
     """The catalog after all migrations of a project, starting empty. ``step`` is called for each statement.
 
-    Raises SqlErrors with all errors of all migrations, and those that the project was loaded with. If a statement
-    fails, errors of statements that depend on it are not reported. The plan decides whether a server can execute a
+    Raises SqlErrors with the errors of all migrations, and with those from loading the project. If a statement
+    fails, the errors of statements that depend on it are not reported. The plan decides whether a server can execute a
     CREATE OR REPLACE in place, because the change may also be applied side by side.
     """
     catalog = Catalog()
@@ -152,7 +152,7 @@ def _dropped(catalog: Catalog, statement: Statement) -> Catalog:
         )
     if source.is_read_only and statement.deletes_topic:
         message = f"Cannot delete topic for read-only source: {name}"
-        raise SqlError(message, statement.place, "leave DELETE TOPIC out", code=40000)
+        raise SqlError(message, statement.place, "remove DELETE TOPIC", code=40000)
     own = {query.id for query in catalog.writers(name) if not query.id.startswith("INSERT")}
     writers = [query.id for query in catalog.writers(name) if query.id not in own]
     if writers:

@@ -1,4 +1,4 @@
-"""Values of expressions without columns, as far as they can be computed without an engine."""
+"""Computes expressions without columns, if this is possible without an engine."""
 
 from __future__ import annotations
 

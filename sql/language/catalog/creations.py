@@ -87,7 +87,7 @@ def created_as(
     columns = analysis.columns
     key_format = format_of(properties, "KEY_FORMAT", source.key_format, statement)
     if key_format == "NONE" and any(column.is_key for column in columns):
-        key_format = "KAFKA"  # of a source without a key
+        key_format = "KAFKA"  # for a source without a key
     sink = Source(
         name=name,
         kind="TABLE" if is_table else "STREAM",
@@ -131,7 +131,7 @@ def inserting(catalog: Catalog, statement: Statement, number: int) -> Catalog:
         )
     if sink.is_read_only:
         message = f"Cannot insert into read-only stream: {sink.name}"
-        raise SqlError(message, statement.place, "a SOURCE stream is only read", code=40000)
+        raise SqlError(message, statement.place, "a SOURCE stream is read-only", code=40000)
     analysis = analyse(statement, statement.ast.args["query"], dict(catalog.sources))
     if analysis.is_aggregation:
         raise SqlError("INSERT INTO … SELECT cannot aggregate", statement.place)

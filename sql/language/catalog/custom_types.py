@@ -1,4 +1,4 @@
-"""Types that CREATE TYPE names. Source: observed on a 7.9.1 (tests/sql/parser.yml, tests/sql/catalog.yml)."""
+"""Types that CREATE TYPE names. Source: observed on 7.9.1 (tests/sql/parser.yml, tests/sql/catalog.yml)."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ Types = Mapping[str, exp.Expression]
 
 
 def name_of(statement: Statement) -> str:
-    """The name of the type that a CREATE TYPE or DROP TYPE is about."""
+    """The name of the type that a CREATE TYPE or DROP TYPE creates or drops."""
     return str(statement.ast.this.this).upper()
 
 
 def with_types(statement: Statement, types: Types) -> Statement:
-    """The statement with what the names of custom types in it stand for. Its text stays as it is."""
+    """The statement with the names of custom types replaced by their types in the AST. Its text does not change."""
     if not types or not any(_stands_for(part, types) for part in statement.ast.find_all(exp.DataType)):
         return statement
 
@@ -35,7 +35,7 @@ def with_types(statement: Statement, types: Types) -> Statement:
 
 
 def created(types: Types, statement: Statement) -> Types:
-    """The types after a CREATE TYPE. Raises SqlError for an unknown type, and for a name that there is."""
+    """The types after a CREATE TYPE. Raises SqlError for an unknown type, and for a name that exists."""
     name = name_of(statement)
     kind = statement.ast.args["kind"]
     written_type(statement, kind, statement.ast.this, f"the type {name}")
@@ -57,7 +57,7 @@ def dropped(types: Types, statement: Statement) -> Types:
 
 
 def type_of(types: Types, name: str, statement: Statement) -> KsqlType:
-    """What the name of a custom type stands for."""
+    """The type that a custom type's name stands for."""
     return written_type(statement, types[name], statement.ast, f"the type {name}")
 
 

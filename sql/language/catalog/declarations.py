@@ -1,4 +1,4 @@
-"""The declarations of a CREATE: columns, keys, formats, the timestamp, the window of the keys."""
+"""Reads the declarations of a CREATE: columns, keys, formats, the timestamp, and the window of the keys."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which columns a format can hold. Source: observed on a 7.9.1 (tests/sql/catalog.yml)."""
+"""Which columns a format can hold. Source: observed on 7.9.1 (tests/sql/catalog.yml)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _DELIMITERS = ("TAB", "SPACE")
 
 
 def check_formats(statement: Statement, source: Source, properties: Mapping[str, str]) -> None:
-    """Raises SqlError if a source's formats cannot hold its columns, or do not have its properties."""
+    """Raises SqlError if a source's formats cannot hold its columns, or do not support its properties."""
     keys = [column for column in source.columns if column.is_key]
     values = [column for column in source.columns if column.role is None]
     for key in keys:

@@ -25,7 +25,7 @@ from opensea_metrics.sql.language.statements.statements import Kind, Statement
 
 
 def checked(analysis: Analysis, join: JoinKey | None) -> Analysis:
-    """The analysis with its keys, if the SELECT is allowed. ``join`` is the key of a join. Raises SqlError."""
+    """The analysis with its keys. ``join`` is the key of a join. Raises SqlError if ksqlDB refuses the SELECT."""
     keyed = _checked(analysis, join)
     for column in keyed.columns:
         if column.is_key:
@@ -33,7 +33,7 @@ def checked(analysis: Analysis, join: JoinKey | None) -> Analysis:
     if analysis.statement.kind is not Kind.SELECT:
         _check_copies(keyed)
         if all(column.is_key for column in keyed.columns):
-            raise _error(analysis, "The projection contains no value columns.", "select a column that is no key")
+            raise _error(analysis, "The projection contains no value columns.", "select a column that is not a key")
     return keyed
 
 

@@ -27,13 +27,13 @@ _GENERATED = re.compile(r"KSQL_COL_(\d+)")
 
 
 class SourceDefinitions(Protocol):
-    """Where sources and the statements that write into them are known."""
+    """Looks up sources, and the SELECTs that write into them."""
 
     def source(self, name: str) -> Source | None:
-        """A stream or table; None if there is none."""
+        """The stream or table with this name, or None."""
 
     def select_into(self, name: str) -> exp.Expression | None:
-        """A SELECT that an INSERT INTO writes into a declared stream; None without one."""
+        """The SELECT of an INSERT INTO that writes into a declared stream. None if there is no such INSERT."""
 
     def sources_of(self, topic: str) -> Iterable[str]:
         """The names of the sources over a topic."""
@@ -103,7 +103,7 @@ class Moments:
         if column in BOUNDS:
             return True
         if (source, column) not in self._known:
-            self._known[source, column] = False  # for sources that read each other
+            self._known[source, column] = False  # stops the recursion for sources that read each other
             self._known[source, column] = self._is_defined_as_time(source, column)
         return self._known[source, column]
 

@@ -36,7 +36,7 @@ class Window:
 
     The ``size`` of a session window is its gap: the longest time without a row within a session. The default of
     ``grace`` is 24 hours minus the size (docs/ksqldb-facts.md, Windows). ``origin`` is the start of some window
-    (epoch ms). In ksqlDB it is the epoch. ``retention`` is None if the statement does not say it: see :attr:`kept`.
+    (epoch ms). In ksqlDB it is the epoch. ``retention`` is None without RETENTION: see :attr:`kept`.
     """
 
     kind: str
@@ -52,8 +52,10 @@ class Window:
 
     @property
     def kept(self) -> int:
-        """For how long (ms of stream time) a window is kept after its start, or a session after its end: size and
-        grace, unless the statement says more (docs/ksqldb-facts.md, Windows)."""
+        """How long (ms of stream time) a window is kept after its start, or a session after its end.
+
+        That is the statement's RETENTION, or else size plus grace period (docs/ksqldb-facts.md, Windows).
+        """
         return self.size + self.grace if self.retention is None else self.retention
 
 
@@ -99,24 +101,26 @@ class Source:
 
     @property
     def is_unwrapped(self) -> bool:
-        """True if the value of a record is that of its only column. A NULL in this column is a record without a value.
-        Seen on 7.9.1 on 2026-11-30."""
+        """True if the value of a record is the value of its only column.
+
+        A NULL in this column is a record without a value. Observed on 7.9.1, 2026-11-30.
+        """
         values = [column for column in self.columns if column.role is None]
         wraps = self.statement.properties.get("WRAP_SINGLE_VALUE", "true").lower() == "true"
         return len(values) == 1 and (self.value_format == "KAFKA" or not wraps)
 
     def has_value(self, value: Mapping[str, Any]) -> bool:
-        """Whether a record with these columns of the value has a value."""
+        """Whether a record with these value columns has a value, which is not the case if all are NULL."""
         return not self.is_unwrapped or any(given is not None for given in value.values())
 
     @property
     def headers(self) -> Column | None:
-        """The column of the records' headers, if the source declares one."""
+        """The column that holds the records' headers, if the source declares one."""
         return next((column for column in self.columns if column.role == "HEADERS"), None)
 
     @property
     def key_fields(self) -> tuple[Column, ...]:
-        """The fields of a record's key as JSON: the key columns, and for a key with a window WINDOWSTART.
+        """The fields of a record's key in JSON: the key columns, and WINDOWSTART if the key has a window.
 
         The key of a session also has WINDOWEND. For other windows, WINDOW_SIZE gives the end, as in ksqlDB.
         """

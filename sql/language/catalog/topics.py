@@ -28,7 +28,7 @@ def noted(
 
 
 def different(name: str, wanted: Topic, known: Topic, place: Place | None, detail: str = "") -> SqlError:
-    """The error for a topic that differs from what a statement needs. ``detail`` follows ksqlDB's sentence."""
+    """The error for a topic that does not fit a statement. ``detail`` follows ksqlDB's sentence."""
     return SqlError(
         f"A Kafka topic with the name '{name}' already exists, with different "
         "partition/replica/retention configuration than required. KSQL expects "

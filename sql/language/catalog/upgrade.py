@@ -1,7 +1,7 @@
 """The changes that CREATE OR REPLACE may make: ksqlDB's upgrade rules, clause by clause.
 
 Source: observed on ksqlDB 7.9.1 (docs/ksqldb-facts.md, CREATE OR REPLACE). A stream keeps its topic and its
-offsets, so new columns may only come at the end. A windowed aggregation cannot be replaced at all, not
+offsets, so new columns may only be at the end. A windowed aggregation cannot be replaced at all, not
 even by an equal one.
 """
 
@@ -111,7 +111,7 @@ def _query_changes(old: SourceDefinition, new: SourceDefinition) -> Iterator[Cha
         yield Change("AS SELECT", "only one definition has a query", reason)
         return
     if was.is_aggregation and was.window is not None:
-        # Even if nothing else has changed (observed).
+        # ksqlDB refuses this even if nothing else has changed (observed).
         reason = "Upgrades not yet supported for StreamWindowedAggregate"
         description = "a windowed aggregation cannot be replaced"
         yield Change("WINDOW", description, reason, Difference.REPLACED_AGGREGATION)

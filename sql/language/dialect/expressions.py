@@ -78,7 +78,7 @@ class SourceJoin(exp.Expression):
 
 
 class Within(exp.Expression):
-    """``WITHIN`` in a join: the largest distance of the other row, before and after, in milliseconds."""
+    """``WITHIN`` in a join: how long before and after a row the other row may be, in milliseconds."""
 
     arg_types = {"before": True, "after": True, "grace": False}
 

@@ -29,7 +29,7 @@ _STATEMENTS = tuple(
 
 
 def first_foreign(parts: Iterable[exp.Expr]) -> exp.Expr | None:
-    """The first part that ksqlDB has no syntax for, or None. ``parts`` are all nodes of a statement, outer first."""
+    """The first part without a syntax in ksqlDB, or None. ``parts`` are all nodes of a statement, outer nodes first."""
     return next((part for part in parts if not _is_known(part)), None)
 
 

@@ -1,4 +1,4 @@
-"""Words that ksqlDB accepts as names only in quotes. Each was tried on 7.9.1."""
+"""Words that ksqlDB accepts as names only in quotes. Each word was tested on 7.9.1."""
 
 _WORDS = """
 ADVANCE ALL AND AS AT BEGINNING BETWEEN BY CASE CAST CATALOG CONNECTOR CONNECTORS CREATE DAYS DECIMAL

@@ -8,7 +8,7 @@ from sqlglot import exp
 
 
 def identifier(name: str, like: exp.Expr | None = None) -> exp.Identifier:
-    """A name as it is, with the position of the part that it replaces."""
+    """An identifier with exactly this name, at the position of the part that it replaces."""
     written = exp.Identifier(this=name, quoted=True)
     if like is not None:
         written.meta.update(like.meta)
@@ -30,9 +30,10 @@ def nodes(tree: exp.Expr) -> list[exp.Expr]:
 def rewritten(tree: exp.Expression, change: Callable[[exp.Expression], exp.Expression]) -> exp.Expression:
     """A copy of ``tree``. The tree itself does not change.
 
-    ``change`` gets a copy of each part, outer parts first, and returns what takes its place. A part that it returns
-    may have been changed; its own parts follow. What else it returns stays as it is. ``exp.Expression.transform``
-    does the same with two walks, and copies positions deeply: that takes four times as long.
+    ``change`` is called with a copy of each part, outer parts first, and returns its replacement. If it returns the
+    same part, which it may have modified, the part's own parts follow. Other replacements are not walked.
+    ``exp.Expression.transform`` does the same, but walks twice and copies positions deeply. It takes four times as
+    long.
     """
     pending: list[exp.Expression] = []
 

@@ -17,8 +17,9 @@ Operand = TypeVar("Operand", bound=exp.Expr | None)
 class Types(Reading):
     """Reads types.
 
-    sqlglot's own reader reads the word before a bracket twice: first as a type, then as a call. It reads all that is
-    inside each time. So ``DATE(DATE(…))``, ``ARRAY[ARRAY[…]]`` and ``VARCHAR(VARCHAR(…))`` take 2^depth steps.
+    sqlglot's own reader reads the word before a bracket twice: first as a type, then as a call. It reads everything
+    inside the brackets each time. So ``DATE(DATE(…))``, ``ARRAY[ARRAY[…]]`` and ``VARCHAR(VARCHAR(…))`` take 2^depth
+    steps.
     """
 
     def _parse_type(

@@ -1,7 +1,7 @@
-"""The type that several values share: of ARRAY[…], MAP(…) and IN (…).
+"""The common type of several values in ARRAY[…], MAP(…) and IN (…).
 
-The first value decides, and later ones are cast to its type where ksqlDB does so by itself. A text in quotes
-becomes a number or a BOOLEAN, and a number in a list of texts becomes a text. Source: observed on a 7.9.1
+The first value decides, and later values are cast to its type if ksqlDB casts them implicitly. A text in quotes
+becomes a number or a BOOLEAN, and a number in a list of texts becomes a text. Source: observed on 7.9.1
 (tests/sql/types.yml).
 """
 
@@ -51,9 +51,9 @@ def members(
     scope: Scope,
     infer: Infer,
 ) -> KsqlType:
-    """The type of the elements, keys or values that an ARRAY or a MAP is written with.
+    """The type of the elements of an ARRAY[…], or of the keys or values of a MAP(…).
 
-    Raises SqlError if there are none, or if all are a bare NULL.
+    Raises SqlError if there are no values, or if all values are the literal NULL.
     """
     article = "an" if kind == "array" else "a"
     if not parts:
@@ -68,10 +68,10 @@ def members(
 
 
 def comparable(expressions: Sequence[exp.Expression], scope: Scope, infer: Infer) -> list[exp.Expression]:
-    """The operands of IN without those that equal no other.
+    """The operands of IN, without those that can equal no other operand.
 
-    Among DATEs this is a date in quotes: ksqlDB compares the number 2022 - 1 - 1 with them. It fails for 08 and 09,
-    which are no numbers in Java (seen on 7.9.1 on 2026-11-30).
+    Among DATEs, this is a date in quotes: ksqlDB reads '2022-01-01' as the number 2022 - 1 - 1. It fails for 08 and
+    09, which are not numbers in Java (observed on 7.9.1, 2026-11-30).
     """
     if DATE not in [infer(expression, scope) for expression in expressions]:
         return list(expressions)
@@ -87,7 +87,7 @@ def _is_number_of_date(expression: exp.Expression) -> bool:
 
 
 def widest(expressions: Sequence[exp.Expression], scope: Scope, infer: Infer) -> KsqlType:
-    """The type that all of them have or are cast to. Raises SqlError if there is none."""
+    """The type that all values have or are cast to. Raises SqlError if there is no such type."""
     kind = _folded(NULL, expressions, scope, infer)
     for expression in expressions if kind in TIMES else ():
         if isinstance(expression.unnest(), exp.Literal):  # observed: an internal error, or the DATE 2022 - 1 - 1

@@ -70,7 +70,7 @@ _OF_SERVER: ContextVar[Mapping[str, Function]] = ContextVar("functions of a serv
 
 
 def declare(functions: Mapping[str, Function]) -> None:
-    """Make functions known that only a server has, by name. They replace those of the last call."""
+    """Register functions that only a server has. They replace the functions of the previous call."""
     _OF_SERVER.set(functions)
 
 
@@ -80,7 +80,10 @@ def declared() -> Mapping[str, Function]:
 
 
 def of_server(name: str, text: str, kind: str = "scalar") -> Function:
-    """A function that only a server has; ``text`` as in :class:`Function`. Raises ValueError if it cannot be read."""
+    """A function that only a server has. ``text`` is as in :class:`Function`.
+
+    Raises ValueError if it cannot be read.
+    """
     form = f"write the function {name} as 'VARCHAR INT -> DOUBLE': its parameters, -> and its result"
     function = Function(name.upper(), text, kind, is_of_server=True)
     if "->" not in text:
@@ -93,12 +96,12 @@ def of_server(name: str, text: str, kind: str = "scalar") -> Function:
 
 
 def known() -> dict[str, Function]:
-    """All functions by name: ksqlDB's, those of ``udfs`` and those of a server. Raises UdfError."""
+    """All functions by name: functions of ksqlDB, of ``udfs``, and of a server. Raises UdfError."""
     return {**_OF_SERVER.get(), **BUILT_IN, **_registered()}
 
 
 def find(name: str) -> Function | None:
-    """The function with that name, in any case, or None."""
+    """The function with that name, regardless of case, or None."""
     name = name.upper()
     return BUILT_IN.get(name) or _registered().get(name) or _OF_SERVER.get().get(name)
 
@@ -109,7 +112,7 @@ def current() -> tuple[Mapping[str, Function], ...]:
 
 
 def suggestion(name: str) -> str | None:
-    """The known function with the most similar name, for the hint of an error."""
+    """The known function with the most similar name, for the hint in an error."""
     return nearest(name.upper(), known())
 
 

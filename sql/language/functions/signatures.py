@@ -61,7 +61,8 @@ def _accepts(parameter: KsqlType, argument: KsqlType, exactly: bool) -> bool:
 def arithmetic(operator: str, left: KsqlType, right: KsqlType) -> KsqlType | None:
     """The type of ``left operator right`` for + - * / %, or None if ksqlDB refuses it.
 
-    DECIMALs: docs/ksqldb-facts.md, Expressions (INTEGER counts as DECIMAL(10,0), BIGINT as (19,0)).
+    For DECIMALs, an INTEGER counts as DECIMAL(10, 0) and a BIGINT as DECIMAL(19, 0). Source: docs/ksqldb-facts.md,
+    Expressions.
     """
     if operator == "+" and left == right == STRING:
         return STRING

@@ -88,10 +88,10 @@ class Variation:
 
 @dataclass(frozen=True)
 class Call:
-    """A call with its variation: the parameter of each argument, and the type of the result.
+    """A call, resolved to a variation: the parameter of each argument, and the type of the result.
 
-    With ``as_list``, an ARRAY stands for a repeated parameter, which may have any type. ksqlDB casts the ARRAY to that
-    type (observed).
+    With ``as_list``, an ARRAY supplies the arguments of a repeated parameter. ksqlDB casts the ARRAY to the parameter's
+    type, which may be any type (observed).
     """
 
     variation: Variation
@@ -109,7 +109,7 @@ class NoVariation(Exception):
 
 
 def read(text: str) -> tuple[Variation, ...]:
-    """The variations in a text that is written as in :mod:`sql.language.functions.builtin`."""
+    """The variations in a text with the notation of :mod:`sql.language.functions.builtin`."""
     variations = []
     for variation in text.split(" | "):
         parameters, _, result = variation.rpartition("->")

@@ -1,4 +1,4 @@
-"""Writes calls that round numbers, and that move times by some units. This part is the same for all engines."""
+"""Writes calls that round numbers, or add units to times. This part is the same for all engines."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MOST_WHOLE = 36
 
 
 class Amounts(Containers):
-    """Writes expressions with calls of ABS, CEIL, FLOOR, ROUND and TRUNC, and of DATEADD and its like."""
+    """Writes expressions with calls of ABS, CEIL, FLOOR, ROUND, TRUNC, DATEADD and similar functions."""
 
     def _rounded(self, name: str, argument: exp.Expression) -> str:
         """ABS, CEIL or FLOOR. The result has the argument's type."""
@@ -62,7 +62,7 @@ class Amounts(Containers):
             (number,) = once
             if name == "TRUNC":
                 return f"TRY_CAST({number} - {number} % CAST({unit} AS {self.type_name(kind)}) AS {written})"
-            # Halves are rounded up: of negative numbers, towards 0.
+            # Halves are rounded up, so those of negative numbers are rounded towards 0.
             nudged = f"CASE WHEN {number} < 0 THEN {number} + {least} ELSE {number} END"
             return f"TRY_CAST(round({nudged}, {digits}) AS {written})"  # 99.99 becomes 100.0
 

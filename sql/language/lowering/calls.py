@@ -233,7 +233,7 @@ class Calls(Extraction):
         if is_arithmetic(arguments[0]) and not any(map(self.may_fail, arguments[1:])):
             kinds = set(map(self.type_of, arguments))
             if name == "NULLIF" or (name in ("COALESCE", "IFNULL") and len(kinds) == 1):
-                # The result is NULL if the first argument is NULL, so no check is needed before it. DuckDB's time
+                # The result is NULL if the first argument is NULL, so that argument needs no check. DuckDB's time
                 # grows with the cube of the depth for a deep expression.
                 return self._filled(name, written) if name == "NULLIF" else written[0]
         if name in ("GREATEST", "LEAST") and self.type_of(arguments[0]) == STRING:

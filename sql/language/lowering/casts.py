@@ -1,6 +1,6 @@
-"""CAST, and the casts that ksqlDB makes by itself, in an engine's SQL.
+"""CAST, and ksqlDB's implicit casts, in an engine's SQL.
 
-A value that cannot be cast makes the whole expression NULL, also if it stands in an ARRAY, MAP or STRUCT.
+A value that cannot be cast makes the whole expression NULL, even if the value is in an ARRAY, MAP or STRUCT.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _PLAIN = {
 
 
 class Casts(Typed):
-    """Writes casts; an engine's class says how the parts are written."""
+    """Writes casts. The class of an engine says how to write the parts."""
 
     def cast(
         self, place: exp.Expression, source: KsqlType, target: KsqlType, value: str, depth: int = 0

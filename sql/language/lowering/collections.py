@@ -60,7 +60,7 @@ COLLECTIONS: dict[str, Template] = {
         "filter(sequence(1, size({0}), 1), _n -> NOT array_contains(slice({0}, _n + 1, size({0})), {0}[_n - 1])),"
         " _n -> struct({0}[_n - 1], get({1}, _n - 1)))) END",
     ),
-    # All combinations of elements and NULL, where the last element changes fastest. NULL has no second form.
+    # All combinations of elements and NULL. The last element changes fastest. A NULL element has no second form.
     "CUBE_EXPLODE": Template(
         duckdb="list_transform(list_filter(range(0, 1 << len({0})), lambda _m: len(list_filter({0},"
         " lambda _e, _i: _e IS NULL AND (_m >> (len({0}) - _i)) & 1 = 1)) = 0),"

@@ -101,7 +101,7 @@ class Conditions(Expressions):
         return self.like_escaped(self.value(like.this), self.text(pattern), bool(like.args.get("negate")))
 
     def may_fail(self, expression: exp.Expression) -> bool:
-        """True if a failure inside could make an expression NULL, regardless of the expression around it.
+        """True if a failure inside an expression could make it NULL, regardless of the expression around it.
 
         Arithmetic fails for NULL. A comparison with a time fails for a text that is not one.
         """

@@ -1,7 +1,7 @@
 """Writes ksqlDB expressions in an engine's SQL. This part is the same for all engines.
 
-Further classes add to it, each to the one before: :mod:`.conditions`, :mod:`.lambdas`, :mod:`.containers`,
-:mod:`.amounts`, :mod:`.extraction` and :mod:`.calls`. Each engine has its own class for the rest (``writing``):
+Further classes extend this one, each the one before it: :mod:`.conditions`, :mod:`.lambdas`, :mod:`.containers`,
+:mod:`.amounts`, :mod:`.extraction` and :mod:`.calls`. Each engine has its own class for the rest (:mod:`.writing`):
 ``duckdb.Lowering`` and ``spark.SparkLowering``.
 """
 
@@ -116,7 +116,7 @@ class Expressions(Casts):
 
     @abstractmethod
     def decided(self, condition: exp.Expression) -> str:
-        """A condition as a value: NULL only if ksqlDB gives NULL."""
+        """A condition as a value. The value is NULL only if ksqlDB returns NULL."""
 
     @abstractmethod
     def _condition(self, expression: exp.Expression) -> str:
@@ -156,9 +156,9 @@ class Expressions(Casts):
         values: Sequence[str],
         write: Callable[[Sequence[str]], str],
     ) -> str:
-        """What ``write`` makes of operands' values: something that takes NULLs, but not failures.
+        """The SQL that ``write`` returns for the values of operands, which may be NULL but must not fail.
 
-        NULL if arithmetic in an operand fails. Raises Unsupported for arithmetic that a branch may leave out.
+        The result is NULL if arithmetic in an operand fails. Raises Unsupported for arithmetic that a branch may skip.
         """
         tests: list[str] = []
         for operand in operands:
@@ -178,7 +178,7 @@ class Expressions(Casts):
         return self.once([*values, *tests], guarded)
 
     def of_one_type(self, expressions: Sequence[exp.Expression]) -> list[str]:
-        """Values of a list, of which ksqlDB casts some to the type of the others."""
+        """The values of a list as one type. ksqlDB casts some of them to the type of the others."""
         kind = widest(expressions, self.scope, infer)
         return [self._as(expression, kind) for expression in expressions]
 
@@ -251,12 +251,12 @@ class Expressions(Casts):
             return f"CASE{branches} ELSE {once[-1]} END"
 
         parts = [*asked, *met, *values]
-        # Only tests that may be NULL are repeated. Other parts may be long too, but they are written once.
+        # Only tests that may be NULL appear twice in the SQL. Other parts may be long too, but appear once.
         return self.once(parts, write) if any(map(is_long, asked)) else write(parts)
 
 
 def owner(expression: exp.Expression) -> exp.Expression:
-    """The first part of a path of fields (``a->b->c``). Other expressions stay as they are."""
+    """The first part of a path of fields (``a->b->c``). Returns other expressions unchanged."""
     while isinstance(expression, exp.Dot):
         expression = expression.this
     return expression

@@ -1,4 +1,4 @@
-"""Writes calls that read a text: patterns and JSON. This part is the same for all engines."""
+"""Writes calls that extract parts of a text, by patterns or as JSON. This part is the same for all engines."""
 
 from __future__ import annotations
 

@@ -14,7 +14,8 @@ from opensea_metrics.sql.language.dialect.nesting import operands
 _TAKING_NULL = ("STRUCT", "MAP", "TRANSFORM", "FILTER", "REDUCE")
 """Calls that contain a failure: arithmetic inside them does not make the expression around them NULL.
 
-An ARRAY, a CAST, and a call that is an argument of a call contain it, too (observed on a 7.9.1)."""
+An ARRAY, a CAST, and a call that is an argument of a call contain it, too (observed on 7.9.1).
+"""
 
 
 def may_fail(expression: exp.Expression, known: Container[exp.Expression]) -> bool:
@@ -24,7 +25,7 @@ def may_fail(expression: exp.Expression, known: Container[exp.Expression]) -> bo
 
 
 def failing_parts(expression: exp.Expression, known: Container[exp.Expression]) -> list[exp.Expression] | None:
-    """The arithmetic that makes an expression fail if its value is NULL. None if a branch may leave it out."""
+    """The arithmetic that makes an expression fail if its value is NULL. None if a branch may skip the arithmetic."""
     parts: list[exp.Expression] = []
     for part in _failing(expression, known):
         around: exp.Expr | None = part

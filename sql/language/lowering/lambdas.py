@@ -1,7 +1,7 @@
 """Writes TRANSFORM, FILTER and REDUCE in an engine's SQL. This part is the same for all engines.
 
-The lambdas of a MAP become functions of one entry. A MAP's entries come in the order of Java's hash table where the
-order can be seen, as in REDUCE.
+The lambdas of a MAP become functions of one entry. Where the order of a MAP's entries matters, as in REDUCE, it is the
+order of Java's hash table.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """How each engine writes the functions of DOUBLEs, for :mod:`.scalars`.
 
 Angles are radians. For DuckDB, Python computes CBRT and COSH with Java's steps, because DuckDB's own CBRT(27) is not 3.
-The last digit of other functions may differ from Java's, which does not fix it either.
+The last digit of other functions may differ from Java's, because Java does not specify the last digit.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ TEMPLATES: dict[str, Template] = {
         " THEN decode(unhex(lpad(hex({0}), 8, '0')), 'UTF-32') END",
     ),
     "COALESCE": _both("coalesce({*})"),
-    # Both omit NULLs.
+    # Both engines' functions omit NULLs.
     "CONCAT": Template(
         duckdb="concat({*})",
         spark="concat_ws('', {*})",
@@ -44,7 +44,7 @@ TEMPLATES: dict[str, Template] = {
         duckdb=f"CASE WHEN {_IS_TIMESTAMP} THEN make_timestamp_ms({{0}}) END",
         spark=f"CASE WHEN {_IS_TIMESTAMP} THEN CAST(timestamp_millis({{0}}) AS TIMESTAMP_NTZ) END",
     ),
-    "GREATEST": Template(duckdb="greatest({*})", spark="greatest({0}, {*})"),  # Spark's takes two or more
+    "GREATEST": Template(duckdb="greatest({*})", spark="greatest({0}, {*})"),  # Spark needs two arguments
     "IFNULL": _both("coalesce({*})"),
     "INSTR": Template(
         duckdb="CASE WHEN {0} = '' THEN 0 ELSE CAST(instr({0}, {1}) AS INTEGER) END",

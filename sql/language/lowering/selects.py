@@ -1,8 +1,8 @@
 """Writes whole SELECTs. This part is the same in DuckDB's and Spark's SQL.
 
-A source is passed as a relation, which is the SQL of a SELECT. It has the source's columns under their names in the
-engine, ``ROWTIME`` (epoch ms), and ``_off``, the offset, which grows along the topic. The relation of a windowed
-source also has WINDOWSTART and WINDOWEND.
+A source is passed as a relation, which is the SQL of a SELECT. The relation has the source's columns under the engine's
+names, ``ROWTIME`` (epoch ms), and ``_off``, a number that grows along the topic. The relation of a windowed source also
+has WINDOWSTART and WINDOWEND.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def as_source(
         match = column.name if column.name in available else known.get(column.name.upper())
         value = engine.column(match) if match else "NULL"
         kind = engine.type_name(column.type)
-        # A DECIMAL that was rounded may have a digit too many, so that no reader of its topic can hold it.
+        # A rounded DECIMAL may have one digit too many, and readers of its topic could not hold such a value.
         columns[column.name] = f"{'TRY_CAST' if 'DECIMAL' in kind else 'CAST'}({value} AS {kind})"
     bounds = ["WINDOWSTART", "WINDOWEND"] if source.window and "WINDOWSTART" in known else []
     rowtime = engine.event_time(source, columns[source.timestamp]) if source.timestamp else "ROWTIME"
@@ -83,7 +83,7 @@ def scope_of(analysis: Analysis) -> Scope:
 
 
 def joined_columns(analysis: Analysis) -> dict[exp.Expression, str]:
-    """The columns of a join's sources, as a SELECT names them, with their names in a relation of joined rows."""
+    """The columns of a join's sources as a SELECT names them, and their names in a relation of joined rows."""
     return {
         exp.Column(this=exp.Identifier(this=name, quoted=True), table=exp.Identifier(this=alias, quoted=True)): (
             f"{alias}.{name}"
@@ -94,7 +94,7 @@ def joined_columns(analysis: Analysis) -> dict[exp.Expression, str]:
 
 
 def hidden_columns(analysis: Analysis) -> list[str]:
-    """The columns that a row of a SELECT without groups also has: the window's bounds and ROWTIME."""
+    """The additional columns of each row of a SELECT without groups: the window's bounds and ROWTIME."""
     taken = {projection.column.name for projection in analysis.projections}
     window = ["WINDOWSTART", "WINDOWEND"] if analysis.source.window else []
     return [name for name in [*window, "ROWTIME"] if name not in taken]
@@ -145,7 +145,7 @@ def window_end(window: Window) -> str:
 
 
 def aggregate_calls(analysis: Analysis) -> list[exp.Anonymous]:
-    """The different aggregates that a grouped SELECT calls, in order."""
+    """The distinct aggregate calls of a grouped SELECT, in order."""
     expressions = [projection.expression for projection in analysis.projections]
     if analysis.having is not None:
         expressions.append(analysis.having)

@@ -106,7 +106,7 @@ def check_ordered(catalog: Catalog, query: Query, place: Place, engine: str) -> 
 
 
 def check_late(catalog: Catalog, query: Query, engine: str) -> None:
-    """Raise Unsupported for a windowed SELECT of which an archive does not say which records a server drops."""
+    """Raise Unsupported for a windowed SELECT if the archive does not show which records a server drops as late."""
     analysis, place = query.analysis, query.analysis.statement.place
     if analysis.window is not None and analysis.window.is_session:
         raise Unsupported("WINDOW SESSION with --late as-streamed", engine, place)

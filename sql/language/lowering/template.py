@@ -1,4 +1,4 @@
-"""A function as each engine writes it."""
+"""Templates: the SQL of a function in each engine."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ PART_OF_TEMPLATE = re.compile(r"\{(\*|[0-9]+\*?)\}|\{\{|\}\}")
 
 
 class Template(NamedTuple):
-    """A function in DuckDB's SQL and in Spark's; None if the engine cannot give what ksqlDB gives."""
+    """A function in DuckDB's SQL and in Spark's SQL. None if the engine cannot compute ksqlDB's exact result."""
 
     duckdb: str | None
     spark: str | None
@@ -22,7 +22,7 @@ def both(template: str) -> Template:
 
 
 def fill(template: str, arguments: Sequence[str]) -> str:
-    """A template with its arguments put in: ``{0}``, ``{1}`` …, ``{1*}`` for those from 1 on, ``{*}`` for all.
+    """Insert arguments into a template: ``{0}``, ``{1}`` …, ``{1*}`` for all from number 1 on, ``{*}`` for all.
 
     Other braces in the template are doubled. Arguments may contain braces, because one pass inserts all of them.
     """

@@ -22,14 +22,14 @@ class Typed(Writing):
 
     @abstractmethod
     def refused(self, expression: exp.Expression, feature: str) -> Unsupported:
-        """The error for something that the engine cannot give as ksqlDB does."""
+        """The error for a feature that the engine cannot compute as ksqlDB does."""
 
     @abstractmethod
     def checked_type(self, expression: exp.Expression, kind: KsqlType) -> str:
-        """A type in the engine's SQL. Raises SqlError if it has none."""
+        """A type in the engine's SQL. Raises SqlError if the engine has no such type."""
 
     def in_python(self, form: table.PythonForm, values: Sequence[str]) -> str:
-        """A call of a function that both engines make in Python."""
+        """A call of a function that both engines compute in Python."""
         return self.called(form.definition, [*values, *form.appended])
 
     def called(self, definition: Definition, values: Sequence[str]) -> str:
@@ -41,24 +41,27 @@ class Typed(Writing):
         return f"{self.function_name(definition.name)}({', '.join(casts)})"
 
     def quotient(self, kind: KsqlType, left: str, right: str) -> str:
-        """A quotient of DECIMALs as text; NULL unless it is exact in the result's type ``kind``."""
+        """A quotient of DECIMALs as text. NULL unless the result's type ``kind`` can hold it exactly."""
         assert isinstance(kind, DecimalType)
         text = self.type_name(STRING)
         digits = [str(kind.precision), str(kind.scale)]
         return self.in_python(table.DIVISION, [f"CAST({left} AS {text})", f"CAST({right} AS {text})", *digits])
 
     def as_number(self, place: exp.Expression, kind: KsqlType, value: str) -> str:
-        """A TIMESTAMP in epoch ms, a DATE in days, a TIME in ms."""
+        """A TIMESTAMP as epoch ms, a DATE as days since 1970, or a TIME as ms since midnight."""
         self.checked_type(place, kind)
         return self.number_of_time(kind, value)
 
     def from_number(self, place: exp.Expression, kind: KsqlType, value: str) -> str:
-        """What :meth:`as_number` gives, as a value again."""
+        """The inverse of :meth:`as_number`."""
         self.checked_type(place, kind)
         return self.time_of_number(kind, value)
 
     def hash_ordered(self, place: exp.Expression, kind: MapType, value: str) -> str:
-        """A MAP's entries in ksqlDB's order: that of Java's hash table. ``place`` is the MAP's expression."""
+        """A MAP's entries in ksqlDB's order, which is the order of Java's hash table.
+
+        ``place`` is the MAP's expression.
+        """
         if kind.key != STRING:
             raise self.refused(place, f"the order of the entries of {kind}")
         written = place.unnest()
@@ -67,7 +70,10 @@ class Typed(Writing):
         return self.once([value, order], lambda once: self.picked(self.entries(once[0]), once[1]))
 
     def normal(self, kind: KsqlType, value: str, depth: int = 0) -> str:
-        """A value in a form that is equal for equal values: the engines heed the order of a MAP's entries."""
+        """A value in a normal form.
+
+        Equal values have equal forms, although the engines compare MAPs with the entries' order.
+        """
         if not has_map(kind):
             return value
         name = f"_n{depth}"

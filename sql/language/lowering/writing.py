@@ -47,15 +47,15 @@ class Writing(ABC):
         """A type. Raises ValueError if the engine has no type that holds the values."""
 
     def wider(self, kind: KsqlType) -> str:
-        """A type with room for one more digit of a DECIMAL: ksqlDB does not check the digits of what it rounds."""
+        """A DECIMAL type with room for one more digit, because ksqlDB does not check the digits of rounded values."""
         if isinstance(kind, DecimalType):
             kind = replace(kind, precision=min(kind.precision + 1, _MOST_DIGITS))
         return self.type_name(kind)
 
     def fits(self, kind: KsqlType, value: str) -> str:
-        """A condition for a number, or a number in a text, that has no more digits before the point than a DECIMAL.
+        """A condition: a number, or a number in a text, has no more digits before the point than a DECIMAL type allows.
 
-        A number such as 999999999999999999 is the next power of ten as a DOUBLE.
+        As a DOUBLE, a number such as 999999999999999999 becomes the next power of ten.
         """
         assert isinstance(kind, DecimalType)
         size, limit = f"abs(TRY_CAST({value} AS DOUBLE))", f"1E{kind.precision - kind.scale}"
@@ -63,23 +63,23 @@ class Writing(ABC):
 
     @abstractmethod
     def begins_with_nine(self, value: str) -> str:
-        """A condition for a number, or a number in a text, whose first digit that is not 0 is a 9."""
+        """A condition: the first nonzero digit of a number, or of a number in a text, is 9."""
 
     @abstractmethod
     def java_ordered(self, value: str) -> str:
-        """A text in a form whose order by characters is Java's order by UTF-16 units."""
+        """A text, encoded so that sorting by characters gives Java's order by UTF-16 units."""
 
     @abstractmethod
     def of_java_ordered(self, value: str) -> str:
-        """The text of which :meth:`java_ordered` gives the form."""
+        """The inverse of :meth:`java_ordered`."""
 
     @abstractmethod
     def like_escaped(self, value: str, pattern: str, negated: bool) -> str:
-        """[NOT] LIKE with a pattern, in which U+0001 stands before what is no wildcard."""
+        """[NOT] LIKE with a pattern. In the pattern, U+0001 escapes a character that is not a wildcard."""
 
     @abstractmethod
     def json_field(self, json_text: str, names: Sequence[str], in_python: Callable[[str], str]) -> str:
-        """A field of a JSON text, in levels ``names``. ``in_python`` writes a call that is right and slow."""
+        """A field of a JSON text, at the path ``names``. ``in_python`` writes a call that is correct but slow."""
 
     @abstractmethod
     def member(self, struct: str, field: str) -> str:
@@ -200,11 +200,11 @@ class Writing(ABC):
 
     @abstractmethod
     def number_of_time(self, kind: KsqlType, value: str) -> str:
-        """A TIMESTAMP in epoch ms, a DATE in days, a TIME in ms."""
+        """A TIMESTAMP as epoch ms, a DATE as days since 1970, or a TIME as ms since midnight."""
 
     @abstractmethod
     def time_of_number(self, kind: KsqlType, value: str) -> str:
-        """A TIMESTAMP, DATE or TIME of a number; NULL for a number that is too great."""
+        """The TIMESTAMP, DATE or TIME for a number. NULL if the number is too large."""
 
     @abstractmethod
     def timestamp_of_date(self, value: str) -> str:
@@ -212,15 +212,18 @@ class Writing(ABC):
 
     @abstractmethod
     def check_lambda(self, place: exp.Expression, body: str) -> None:
-        """Raises SqlError for a body of a lambda that the engine cannot compute."""
+        """Raises SqlError if the engine cannot compute the body of a lambda."""
 
     @abstractmethod
     def mapped(self, values: str, name: str, value: str, is_strict: bool = False) -> str:
-        """An array of ``value`` for each element ``name``. If it is strict, it is NULL if one becomes NULL."""
+        """An array with ``value`` computed for each element ``name``.
+
+        If it is strict, one NULL makes the whole array NULL.
+        """
 
     @abstractmethod
     def mapped_map(self, value: str, keys: str, values: str) -> str:
-        """A MAP of arrays of keys and values; NULL where ``value`` or ``values`` is."""
+        """A MAP from arrays of keys and values. NULL if ``value`` or ``values`` is NULL."""
 
     def entries(self, value: str) -> str:
         """The entries of a MAP, see :meth:`key_of` and :meth:`value_of`."""
@@ -240,11 +243,11 @@ class Writing(ABC):
 
     @abstractmethod
     def picked(self, values: str, positions: str) -> str:
-        """The elements of an array at some positions, in their order."""
+        """The elements of an array at some positions, in the order of the positions."""
 
     @abstractmethod
     def normal_map(self, entries: str) -> str:
-        """A MAP's entries in a form that is equal for equal MAPs."""
+        """A MAP's entries in a normal form. Equal MAPs have equal forms."""
 
     def keys(self, value: str) -> str:
         """The keys of a MAP."""
@@ -264,7 +267,7 @@ class Writing(ABC):
 
     @abstractmethod
     def joined_by(self, texts: str, separator: str) -> str:
-        """Like :meth:`joined`, with a separator of the row."""
+        """Like :meth:`joined`, with a separator that may differ from row to row."""
 
     @abstractmethod
     def sorted(self, values: str, is_descending: bool) -> str:
@@ -276,7 +279,7 @@ class Writing(ABC):
 
     @abstractmethod
     def least_of(self, values: str) -> str:
-        """The least element that is not NULL."""
+        """The smallest element that is not NULL."""
 
     @abstractmethod
     def absolute(self, kind: KsqlType, value: str) -> str:

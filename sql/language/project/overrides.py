@@ -18,7 +18,7 @@ _KINDS: dict[type, str] = {
 
 
 def overridden(name: str, text: str, setting: Any) -> Any:
-    """The value of ``text`` for a setting with the value ``setting``. It has the type of that value.
+    """The value of ``text`` for a setting, with the type of the setting's current value ``setting``.
 
     For a setting that is text, the text stays unchanged, even if YAML would read a number, a flag or a time. For
     lists, mappings and settings without a value (``null``), the text is read as YAML. Raises SqlError if the

@@ -31,8 +31,8 @@ class Migration:
     """One file ``V###__name.sql``, rendered with the settings.
 
     ``text`` is the rendered text, and ``checksum`` its SHA-256 (hex), without physical names. ``undo`` is the text of
-    ``V###__name.down.sql``, or None without that file. Then the rollback is derived. The texts are parsed when
-    statements are asked for. Then SqlErrors are raised, unless ``skips_errors`` leaves those statements out.
+    ``V###__name.down.sql``. Without that file, ``undo`` is None, and the rollback is derived. The texts are parsed when
+    statements are asked for. Only then are SqlErrors raised, unless ``skips_errors`` leaves those statements out.
     """
 
     version: int
@@ -73,8 +73,8 @@ class Migration:
 class Project:
     """The settings, and the migrations ordered by version.
 
-    If a project is loaded in spite of its ``errors``, the migrations lack the statements with errors, which would
-    define the ``broken`` names. They end before the first file that cannot be rendered.
+    If a project is loaded in spite of its ``errors``, the migrations lack the statements with errors. Those statements
+    would define the ``broken`` names. The migrations end before the first file that cannot be rendered.
     """
 
     root: Path
@@ -113,8 +113,8 @@ def load_project(
     Without ``parse``, a file is parsed when its statements are asked for. With ``versions``, only the files of these
     versions are read, so errors in other files do not matter.
 
-    ``physical`` are the names on a server that ``ref('name')`` is replaced with. Checksums are computed from the
-    files without these names.
+    ``physical`` maps names in files to names on a server, which replace ``ref('name')``. Checksums are computed from
+    the files without these names.
 
     Raises SqlError with file, line and column for a missing or malformed file. Raises SqlErrors with all undefined
     variables and syntax errors of all files. With ``keep_errors``, the project has these errors instead.
@@ -151,7 +151,10 @@ def load_project(
 
 
 def rendered(path: Path, root: Path, settings: Mapping[str, Any]) -> Located:
-    """The text of a file beside a project's migrations, such as a test, rendered as migrations are. Raises SqlError."""
+    """The rendered text of a file that is not a migration, such as a test.
+
+    Rendering is as for migrations. Raises SqlError.
+    """
     (text,) = Templates(root, settings).render([(path, {})])
     return resolved(text, _texts(settings))
 

@@ -3,8 +3,8 @@
 Jinja2's sandbox keeps a template away from Python, but it does not limit time or memory. In
 ``'%1000000000d' % 1`` or ``10 ** 10 ** 10``, a single C call runs for minutes or fills the memory. No counter in
 Python can interrupt such a call. A list of checks would have gaps, because many operators, filters and methods
-can do this. So templates run in their own process. The kernel enforces limits on all of it, and it has its own
-recursion limit. A project starts the process once, which takes about 0.1 s.
+can do this. So templates run in their own process. The kernel enforces the limits of this process, which also has its
+own recursion limit. A project starts the process once, which takes about 0.1 s.
 
 Standard input has one pickled :class:`RenderJob` (as a dict). Standard output has one JSON object per line:
 
@@ -79,8 +79,8 @@ class _Marks(Extension):
             if token.type != "data":
                 yield token
                 continue
-            # Text after a tag on the same line starts right of the tag, and the lexer does not say how far.
-            # Column 1 of the right line is close enough.
+            # Text after a tag on the same line starts at a column that the lexer does not report. Column 1 of that line
+            # is close # enough.
             pieces = token.value.split("\n")
             marked = [
                 mark.format(file=file, line=token.lineno + index, column=1) + piece

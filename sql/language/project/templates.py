@@ -50,7 +50,7 @@ class Templates:
         """Render files. Each file has the names that replace ``ref('name')``; other names stay as they are.
 
         Raises SqlError at the place of an undefined variable, a syntax error in the template, or an expression that
-        fails or is not allowed. Also where a file exceeds a limit.
+        fails or is not allowed. Also raises SqlError where a file exceeds a limit.
         """
         texts = []
         for outcome in self.render_each(files):
@@ -60,7 +60,7 @@ class Templates:
         return texts
 
     def render_each(self, files: Sequence[tuple[Path, Mapping[str, str]]]) -> list[Located | SqlError]:
-        """As :meth:`render`, with the errors of files instead of their texts."""
+        """Like :meth:`render`, but a file with an error gives the error instead of a text."""
         sources = [(path, read_text(path), names) for path, names in files]
         jobs = [entry for entry in sources if any(tag in entry[1] for tag in _TAGS)]
         rendered = iter(self._run([(str(path), text, names) for path, text, names in jobs]))

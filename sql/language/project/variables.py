@@ -206,7 +206,7 @@ def _define(part: Filled, place: Callable[[int], Place], variables: Variables) -
 def _check(value: str, before: str, place: Place, *, in_file: bool) -> None:
     """Refuse a value that is more than a name or literal."""
     if before in _BEFORE_DURATIONS:
-        raise SqlError("", place, "a variable cannot stand here", stage=Stage.SYNTAX)
+        raise SqlError("", place, "a variable is not allowed here", stage=Stage.SYNTAX)
     is_name = before in _BEFORE_NAMES
     if _NAME.fullmatch(value) or (not is_name and _LITERAL.fullmatch(value)):
         return
@@ -217,5 +217,5 @@ def _check(value: str, before: str, place: Place, *, in_file: bool) -> None:
     )
     raise SqlError(
         f"Illegal argument at Line: {place.line}, Col: {place.column}. {rule}Got: '{value}'",
-        place if in_file else None,  # a server's reply has the place only in its sentence
+        place if in_file else None,  # in a server's reply, only the message has the place
     )

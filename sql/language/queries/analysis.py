@@ -1,4 +1,4 @@
-"""A SELECT with every name resolved, as plain values, and the function calls in its expressions."""
+"""A SELECT with every name resolved, as frozen data, and the function calls in its expressions."""
 
 from __future__ import annotations
 
@@ -26,8 +26,9 @@ class Projection:
 
 @dataclass(frozen=True)
 class JoinWindow:
-    """WITHIN: how long before and after the left record the right one may be, in ms. Without GRACE PERIOD ``grace``
-    is None: rows without a match then do not wait for one."""
+    """WITHIN: how long before and after the left record the right one may be, in ms. Without GRACE PERIOD, ``grace``
+    is None, and a row does not wait for a match.
+    """
 
     before: int
     after: int
@@ -35,7 +36,7 @@ class JoinWindow:
 
     @property
     def kept(self) -> int:
-        """For how long (ms of the side's own greatest time) a record can find a match."""
+        """How long (ms of the stream time of the record's side) a record can find a match."""
         grace = max(0, _DAY - 2 * self.before) if self.grace is None else self.grace
         return self.before + self.after + grace
 
@@ -51,10 +52,10 @@ class JoinWindow:
 class JoinStep:
     """One join of a SELECT. ``side`` is INNER, LEFT, RIGHT or FULL.
 
-    ``left`` and ``right`` are the two sides of ON: that of the sources so far, and that of the new one. ``window`` is
-    there for two streams only. With ``is_foreign`` the left side is not the key of the left table. With ``keeps_key``
-    it is the key that the joins before have given. The records then keep this key, even where the column of ON is
-    NULL because it has no match.
+    ``left`` and ``right`` are the two sides of ON: of the sources so far, and of the new source. Only joins of two
+    streams have a ``window``. With ``is_foreign``, the left side is not the key of the left table. With ``keeps_key``,
+    the left side is the key that the joins before have given. The records then keep this key, even where the column of
+    ON is NULL because it has no match.
     """
 
     side: str
@@ -69,7 +70,8 @@ class JoinStep:
 class Analysis:
     """A resolved SELECT. ``source`` is the first source. ``group`` is empty without GROUP BY.
 
-    ``aliases`` are the aliases of the source and of those in ``joined``, which ``joins`` join from left to right.
+    ``aliases`` are the aliases of ``source`` and of the sources in ``joined``. ``joins`` has their joins from left to
+    right.
     ``synthetic`` is the name and the type of a key that the joins add.
 
     Instances are compared by identity, so functions of them can be cached (functools.cache).
@@ -108,7 +110,7 @@ class Analysis:
 
     @property
     def columns(self) -> tuple[Column, ...]:
-        """The result's columns as a sink has them: keys first, in the order of GROUP BY or PARTITION BY."""
+        """The columns of the result, in the order of a sink: keys first, in the order of GROUP BY or PARTITION BY."""
         places = {key: place for place, key in enumerate(self.group or self.partition)}
 
         def order(projection: Projection) -> tuple[bool, int]:

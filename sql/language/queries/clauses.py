@@ -1,4 +1,4 @@
-"""What may stand in which clause of a SELECT. Source: observed on a 7.9.1 (tests/sql/types.yml)."""
+"""Checks which expressions each clause of a SELECT allows. Source: observed on 7.9.1 (tests/sql/types.yml)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _ON_TABLES = (
 
 
 def check_table(query: exp.Expression, scope: Scope) -> None:
-    """Raises SqlError for clauses and calls that read streams only; the SELECT reads a table."""
+    """Raises SqlError for clauses and calls that a SELECT from a table must not have, because they need a stream."""
     if keys := query.args.get("partition"):
         raise scope.error(keys[0], "Cannot repartition a TABLE source.", "PARTITION BY is for streams")
     if query.args.get("window") is not None:
@@ -35,12 +35,12 @@ def check_table(query: exp.Expression, scope: Scope) -> None:
             name = str(call.this).upper()
             if name in BUILT_IN and name not in _ON_TABLES:
                 message = f"The aggregation function {name} cannot be applied to a table source"
-                hint = f"over a table there are {', '.join(_ON_TABLES)}"
+                hint = f"these can be applied to a table: {', '.join(_ON_TABLES)}"
                 raise scope.error(call, f"{message}, only to a stream source.", hint)
 
 
 def check_clauses(query: exp.Expression, scope: Scope) -> None:
-    """Raises SqlError for clauses that do not go together, and for calls where they may not stand."""
+    """Raises SqlError for clauses that exclude each other, and for calls in clauses that do not allow them."""
     groups = query.args.get("group") or []
     partition = query.args.get("partition") or []
     if groups and partition:

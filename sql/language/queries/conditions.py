@@ -53,7 +53,7 @@ def predicate(expression: exp.Expression, scope: Scope, infer: Infer) -> KsqlTyp
             if type(expression.this.unnest()) in ARITHMETIC and kind in (INTEGER, BIGINT, DOUBLE):
                 # Observed: the compiler of 7.9.1 cannot compare a primitive number with null.
                 message = f"({shown(expression.this)}) IS NULL fails in ksqlDB: arithmetic is never NULL there"
-                raise scope.error(expression.this, message, "ask whether an operand IS NULL")
+                raise scope.error(expression.this, message, "test an operand with IS NULL")
     return BOOLEAN
 
 

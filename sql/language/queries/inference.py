@@ -77,7 +77,7 @@ def _infer(expression: exp.Expression, scope: Scope) -> KsqlType:
                 raise scope.error(expression.expression, message, "give ESCAPE one character, as in ESCAPE '!'")
             if mark == "\\":  # observed: the compiler of 7.9.1 does not close the quote
                 message = "a backslash as the escape character fails in ksqlDB"
-                raise scope.error(expression.expression, message, "take another character, as in ESCAPE '!'")
+                raise scope.error(expression.expression, message, "use another character, as in ESCAPE '!'")
             return infer(expression.this, scope)
         case exp.Dot():
             return _field(expression, scope)

@@ -1,6 +1,6 @@
-"""Joins: which ones ksqlDB has, and the key of their result.
+"""Checks joins by ksqlDB's rules, and finds the key of their result.
 
-Source: observed on a 7.9.1 (tests/sql/types.yml).
+Source: observed on 7.9.1 (tests/sql/types.yml).
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ _WITHIN_HINT = "write WITHIN and a duration before ON, such as WITHIN 1 HOUR"
 class JoinKey:
     """The key of a join's result.
 
-    ``viable`` are the columns that have its value, as (alias, name), and the first one that is selected is the key.
-    With ``is_foreign`` all of them are needed: they are the primary key of the left table. Without any, ksqlDB adds
-    a column, ``synthetic``, with its type.
+    ``viable`` are the columns with the key's value, as (alias, name). The first selected one is the key. With
+    ``is_foreign``, the SELECT needs all of them, because they are the primary key of the left table. If there are no
+    such columns, ksqlDB adds the column ``synthetic``, which has the key's type.
     """
 
     viable: tuple[tuple[str, str], ...] = ()
@@ -55,7 +55,7 @@ class JoinKey:
 
 
 def check_sources(statement: Statement, sources: Sequence[Source], aliases: Sequence[str]) -> None:
-    """Raises SqlError for a source that is joined twice, and for two sources with one alias."""
+    """Raises SqlError for a source that is joined twice, and for two sources with the same alias."""
     names = [source.name for source in sources]
     for values in (names, aliases):
         twice = next((value for value in values if values.count(value) > 1), None)

@@ -23,7 +23,7 @@ PSEUDO = (("ROWTIME", BIGINT), ("ROWPARTITION", INTEGER), ("ROWOFFSET", BIGINT))
 class Projections:
     """Resolves what a SELECT lists.
 
-    ``sources`` are those of FROM and JOIN by their aliases; ``partition`` is PARTITION BY, and ``synthetic`` the
+    ``sources`` are the sources of FROM and JOIN by their aliases. ``partition`` is PARTITION BY. ``synthetic`` is the
     name of the key that a join adds, with its type.
     """
 
@@ -49,9 +49,9 @@ class Projections:
         return tuple(projection for item in items for projection in self._of(item))
 
     def normalised(self, expression: exp.Expression) -> exp.Expression:
-        """A copy in which equal things look equal: names are upper-cased.
+        """A copy with upper-cased names, in which equal expressions look equal.
 
-        A column has its source before it in a join, and none elsewhere.
+        In a join, the source is in front of each column; elsewhere, columns have no source.
         """
 
         def normalise(part: exp.Expression) -> exp.Expression:

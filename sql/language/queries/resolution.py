@@ -58,7 +58,7 @@ def _resolved(statement: Statement, query: exp.Expression, sources: dict[str, So
     key = joins.key(query.args["joins"])
     if key and key.synthetic:
         columns[""] = dict([key.synthetic])
-    is_pull = statement.kind is Kind.SELECT and not query.args.get("emit")  # a server has sentences of its own
+    is_pull = statement.kind is Kind.SELECT and not query.args.get("emit")  # the server has its own messages for these
     check_clauses(query, scope)
     if not is_pull:
         check_persistent(statement, named.values())
@@ -96,7 +96,7 @@ def _resolved(statement: Statement, query: exp.Expression, sources: dict[str, So
         group=group,
         partition=tuple(resolved.normalised(expression) for expression in partition),
         having=normalised("having"),
-        # A persistent query emits changes, said or not.
+        # A persistent query emits changes, with or without EMIT CHANGES.
         emit=query.args.get("emit") or (None if statement.kind is Kind.SELECT else "CHANGES"),
         limit=_limit(query, scope),
         is_aggregation=bool(group) or any(is_aggregate(p.expression) for p in projections),
@@ -148,7 +148,7 @@ def _alias(item: exp.Expression) -> str:
 
 
 def _window(statement: Statement, window: exp.Expression | None, is_final: bool) -> Window | None:
-    """The window of a SELECT. Without GRACE PERIOD, EMIT FINAL has no grace period (observed on a 7.9.1)."""
+    """The window of a SELECT. Without GRACE PERIOD, EMIT FINAL has no grace period (observed on 7.9.1)."""
     if window is None:
         return None
 

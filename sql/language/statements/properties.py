@@ -1,6 +1,6 @@
 """Properties that SET and requests may set, and their allowed values.
 
-Source: a SET of each property on ksqlDB 7.9.1, and a second SET with a wrong value. In the embedded server, only
+Source: a SET of each property on ksqlDB 7.9.1, and another SET with a wrong value. In the embedded server, only
 ``auto.offset.reset`` has an effect.
 """
 
@@ -138,7 +138,7 @@ def misfit(name: str, value: str) -> str | None:
 
 
 def reset_of(properties: Mapping[str, str]) -> str:
-    """The position where a query begins to read: "earliest" (the embedded server's default) or "latest"."""
+    """Where a query starts to read: "earliest" (the embedded server's default) or "latest"."""
     values = [value for name, value in properties.items() if _plain(name) == RESET]
     return properties.get(RESET) or (values or ["earliest"])[-1]
 

@@ -136,15 +136,15 @@ class Statement:
         return self.kind in (Kind.CREATE_STREAM_AS, Kind.CREATE_TABLE_AS, Kind.INSERT_SELECT)
 
     def creating(self) -> Statement:
-        """A CREATE without OR REPLACE and IF NOT EXISTS. Other statements stay as they are."""
+        """A CREATE without OR REPLACE and IF NOT EXISTS. Returns other statements unchanged."""
         return self._with(replace=False, if_not_exists=False)
 
     def replacing(self) -> Statement:
-        """A CREATE as CREATE OR REPLACE. Other statements stay as they are."""
+        """A CREATE as CREATE OR REPLACE. Returns other statements unchanged."""
         return self._with(replace=True, if_not_exists=False)
 
     def without_delete_topic(self) -> Statement:
-        """A DROP that keeps the topic. Other statements stay as they are."""
+        """A DROP that keeps the topic. Returns other statements unchanged."""
         return self._with(delete_topic=False)
 
     def without_property(self, name: str) -> Statement:

@@ -1,1 +1,1 @@
-"""Values of JSON and of SQL as values of ksqlDB's types."""
+"""Converts JSON and SQL values to values of ksqlDB's types."""

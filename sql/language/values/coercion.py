@@ -1,4 +1,4 @@
-"""Values of JSON and of SQL as values of ksqlDB's types, by the rules of /inserts-stream and INSERT … VALUES.
+"""Converts JSON and SQL values to values of ksqlDB's types, by the rules of /inserts-stream and INSERT … VALUES.
 
 The rules were observed on 7.9.1. Text never becomes a number, and a number never becomes text. 1.5 never becomes a
 whole number. Any number can become a DECIMAL or DOUBLE. DATE, TIME and TIMESTAMP are text, and BYTES are base64.
@@ -85,8 +85,11 @@ def coercer(kind: KsqlType, names: Names) -> Coercer:
 
 
 def stored(kind: KsqlType, value: Any) -> Any:
-    """The JSON that a value of INSERT … VALUES has in a topic. ``value`` is the value of the statement's SQL. Its type
-    must be accepted by a column of ``kind``. Raises Mismatch for a text or number that does not fit."""
+    """The JSON value in a topic for a value of INSERT … VALUES.
+
+    ``value`` is the value in SQL. A column of ``kind`` must accept its type. Raises Mismatch for a text or number that
+    does not fit.
+    """
     if value is None:
         return None
     match kind:

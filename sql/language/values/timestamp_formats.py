@@ -1,4 +1,4 @@
-"""Times in texts, as Java's DateTimeFormatter reads them for ksqlDB: TIMESTAMP_FORMAT, PARSE_TIMESTAMP and others.
+"""Parses times in texts like ksqlDB, which uses Java's DateTimeFormatter: TIMESTAMP_FORMAT, PARSE_TIMESTAMP and others.
 
 The rules are those of the JDK for a formatter that ignores case and resolves dates in "smart" mode. Fields that
 are missing in a text are taken from 1970-01-01T00:00Z (StringToTimestampParser of 7.9.1; observed:
@@ -79,7 +79,7 @@ class TimestampFormat:
         return time - shift(time)
 
     def zone(self, text: str) -> str | None:
-        """The name of the zone in a text, or None if the pattern asks for none."""
+        """The name of the zone in a text, or None if the pattern has no zone."""
         match = self.expression.fullmatch(text) if _ZONE in self.fields else None
         return match[1 + self.fields.index(_ZONE)] if match else None
 
@@ -99,7 +99,7 @@ class TimestampFormat:
 
 @lru_cache(maxsize=100)
 def timestamp_format(pattern: str, zones: bool = False) -> TimestampFormat:
-    """The format for a pattern. Raises UnknownFormat. With ``zones``, the names of time zones are known."""
+    """The format for a pattern. Raises UnknownFormat. With ``zones``, the pattern may contain names of time zones."""
     if not zones and any(match[0] in _ZONES for match in _TOKEN.finditer(pattern)):
         raise UnknownFormat("the name of a time zone")
     fields: list[str] = []
@@ -142,7 +142,7 @@ def _expressions(tokens: Sequence[str], fields: list[str]) -> Iterator[str]:
         elif re.fullmatch("X{1,5}|x{1,5}|Z{1,3}", token):
             fields.append("offset")
             utc, form = {"X": ("[Zz]", len(token)), "Z": (_UTC[2], 2)}.get(token[0]) or (_UTC[len(token)], len(token))
-            yield f"((?>{utc}|{_OFFSETS[form]}))"  # Java does not go back after it has read UTC
+            yield f"((?>{utc}|{_OFFSETS[form]}))"  # Java does not backtrack after it has read UTC
         elif token in _ZONES:
             fields.append(_ZONE)
             yield "([A-Za-z][A-Za-z_/]*)"
@@ -150,7 +150,7 @@ def _expressions(tokens: Sequence[str], fields: list[str]) -> Iterator[str]:
             raise UnknownFormat(f"'{token}'")
         elif token == "[":
             depth += 1
-            yield "(?>"  # Java does not go back into an optional part that has matched
+            yield "(?>"  # Java does not backtrack into an optional part that has matched
         elif token == "]":
             depth -= 1
             if depth < 0:
@@ -219,7 +219,7 @@ def _milliseconds(fields: dict[str, int]) -> int | None:
     if fields.get("weekday", (days + _THURSDAY) % 7) != (days + _THURSDAY) % 7:
         return None
     if not fields.keys() >= {"year", "month", "day"}:
-        clock[0] %= 24  # there is no day to add one to
+        clock[0] %= 24  # without a date, there is no day to advance
     seconds = days * 86_400 + clock[0] * 3600 + clock[1] * 60 + clock[2] - offset
     milliseconds = seconds * 1000 + clock[3] // 1_000_000
     return milliseconds if -_MOST <= milliseconds < _MOST else None

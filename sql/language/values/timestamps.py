@@ -61,11 +61,11 @@ def _days(text: str, is_lenient: bool) -> int | None:
     if match is None:
         return None
     year, month, day = (int(part or 1) for part in match.groups())
-    first = 1 if is_lenient else -_LAST_YEAR  # a TIMESTAMP has no year before 1 (seen on 7.9.1 on 2026-11-30)
+    first = 1 if is_lenient else -_LAST_YEAR  # a TIMESTAMP has no year before 1 (observed on 7.9.1, 2026-11-30)
     if not (first <= year <= _LAST_YEAR and 1 <= month <= 12 and 1 <= day <= 31):
         return None
     cycles, year = divmod(year, _CYCLE_YEARS)
-    year += _CYCLE_YEARS  # the calendar of Python begins with year 1
+    year += _CYCLE_YEARS  # Python's calendar starts with year 1
     last = calendar.monthrange(year, month)[1]
     if day > last and not is_lenient:
         return None

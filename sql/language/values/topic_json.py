@@ -27,7 +27,7 @@ def dump(record: Mapping[str, Any]) -> bytes:
 
 
 def plain(value: Any) -> Any:
-    """A value that JSON cannot express, as ksqlDB writes it."""
+    """Convert a value that JSON cannot express to the form that ksqlDB writes."""
     match value:
         case Decimal():
             return orjson.Fragment(format(value, "f"))

@@ -98,7 +98,7 @@ class Lowering(Calls):
         return duckdb(kind)
 
     def json_field(self, json_text: str, names: Sequence[str], in_python: Callable[[str], str]) -> str:
-        """DuckDB writes numbers in its own way, takes the first of repeated names, and no text after the JSON."""
+        """DuckDB formats numbers differently, reads the first of repeated names, and accepts no text after the JSON."""
         path = text(pointer(names))
         repeated = [
             f"strlen(replace({{0}}, {text(name)}, '')) < strlen({{0}}) - {len(name.encode())}"
@@ -193,7 +193,7 @@ class Lowering(Calls):
         return wrapped(kind, f"{left}::HUGEINT {operator} {right}")
 
     def decimal(self, kind: KsqlType, first: KsqlType, left: str, operator: str, right: str) -> str:
-        """DuckDB computes with 18 digits, and fails for more, unless an operand has a type of more digits."""
+        """DuckDB computes with 18 digits and fails for more, unless the type of an operand has more digits."""
         assert isinstance(kind, DecimalType)
         if kind.precision > _FAST_DIGITS:
             left = f"CAST({left} AS {duckdb(replace(kind, scale=as_decimal(first).scale))})"
@@ -246,7 +246,7 @@ class Lowering(Calls):
         return f"TRY_CAST({value} AS TIMESTAMP)"
 
     def check_lambda(self, place: exp.Expression, body: str) -> None:
-        """DuckDB calls Python functions inside lambdas, too."""
+        """Accept every body: DuckDB can call Python functions inside lambdas."""
 
     def mapped(self, values: str, name: str, value: str, is_strict: bool = False) -> str:
         mapped = f"list_transform({values}, lambda {name}: {value})"
@@ -264,7 +264,7 @@ class Lowering(Calls):
         return f"array_to_string({texts}, {separator})"
 
     def joined_by(self, texts: str, separator: str) -> str:
-        pieces = f"list_reduce({texts}, lambda _x, _y: _x || {separator} || _y)"  # DuckDB's own takes literals only
+        pieces = f"list_reduce({texts}, lambda _x, _y: _x || {separator} || _y)"  # DuckDB's own needs literals
         return f"CASE WHEN len({texts}) = 0 THEN '' ELSE {pieces} END"
 
     def sorted(self, values: str, is_descending: bool) -> str:

@@ -19,8 +19,8 @@ def all_changes(
     ``state`` is the table of the state before the records of ``relation``. The changes have the SELECT's columns,
     ROWTIME, ``topics.RECORD``, ``topics.TOMBSTONE`` and ``_off``, the number of the record.
 
-    The states are merged in steps: each with the one before it, then with that two before it, four, and so on. So a
-    key with many records takes few steps.
+    The states are merged in steps: each state with the previous one, then with the one two before it, then four. So
+    even a key with many records takes few steps.
     """
     one = replace(grouping, key_sql=(*grouping.key_sql, "_off"))
     keys, place = grouping.keys, f"_k{len(grouping.key_sql)}"

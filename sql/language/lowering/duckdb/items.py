@@ -1,4 +1,4 @@
-"""What the lowering of ordered queries (:mod:`sql.language.lowering.ordered`) needs of DuckDB's SQL."""
+"""The pieces of DuckDB's SQL that the lowering of ordered queries (:mod:`sql.language.lowering.ordered`) needs."""
 
 from __future__ import annotations
 

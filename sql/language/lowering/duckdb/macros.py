@@ -68,8 +68,8 @@ SETUP = (
       (x < ':' AND strlen(x) < 25 AND regexp_full_match(x,
         '-?[0-9]+[.](?:0|[0-9]*[1-9])|-?[0-9]+(?:[.][0-9]+)?[eE][+-]?[0-9]+'))
       OR (x > 'Z' AND x < '\\') OR (x >= '{' AND regexp_matches(x, '^\\{(?s:.*)[:,\\[]-?[0-9]+[.eE]')))""",
-    # True for an array or object v in a JSON text x, and for a number that DuckDB may write in another way than x: with
-    # an exponent, zeros at the end, more digits than a DOUBLE keeps, or next to 0.
+    # True for an array or object v in a JSON text x, and for a number that DuckDB may write differently from x: with an
+    # # exponent, zeros at the end, more digits than a DOUBLE keeps, or a value close to 0.
     """CREATE OR REPLACE MACRO json_odd_field(v, x) AS (
       regexp_matches(v, '^[\\[{]|^-0') OR (regexp_matches(v, '^[-0-9].*[.eE]')
         AND regexp_matches(x, '[.][0-9]+0([^0-9]|$)|[0-9][eE][-+0-9]|[0-9.]{16}|0[.]0000')))""",
@@ -78,7 +78,7 @@ SETUP = (
       CASE WHEN x > DATE '9999-12-31' THEN '+' WHEN x < DATE '0000-01-01' THEN '-' ELSE '' END
         || if(x < DATE '0000-01-01', printf('%04d', -year(x)) || strftime(x, '-%m-%d'), strftime(x, '%Y-%m-%d')))""",
     "CREATE OR REPLACE MACRO time_text(x) AS (left(x::VARCHAR, if(second(x) = 0, 5, 8)))",
-    # Java counts the years before year 1 from there on: year 0 is 0001 again.
+    # Java counts the years before year 1 backwards: year 0 is written 0001 again.
     """CREATE OR REPLACE MACRO timestamp_text(x) AS (
       CASE WHEN x < TIMESTAMP '0001-01-01' THEN printf('%04d', 1 - year(x)) || strftime(x, '-%m-%dT%H:%M:%S.%g')
         WHEN x >= TIMESTAMP '9999-12-31' + INTERVAL 1 DAY THEN '+' || strftime(x, '%Y-%m-%dT%H:%M:%S.%g')
@@ -86,8 +86,8 @@ SETUP = (
     # True for a time whose year has four digits and no sign.
     """CREATE OR REPLACE MACRO has_usual_year(x) AS (
       x >= TIMESTAMP '0001-01-01' AND x < TIMESTAMP '9999-12-31' + INTERVAL 1 DAY)""",
-    # A text whose order by characters is Java's order by UTF-16 units: characters beyond U+FFFF come before those
-    # from U+E000 on, because their first unit is less. The second macro gives the text again.
+    # Encodes a text so that sorting by characters gives Java's order by UTF-16 units. In that order, characters beyond
+    # # U+FFFF come before those from U+E000 on, because their first unit is less. The second macro decodes the text.
     """CREATE OR REPLACE MACRO java_ordered(x) AS (CASE WHEN strlen(x) = length(x) THEN x
       ELSE regexp_replace(x, '([\\x{E000}-\\x{FFFF}])', '\U0010FFFF\\1', 'g') END)""",
     "CREATE OR REPLACE MACRO of_java_ordered(x) AS (replace(x, '\U0010FFFF', ''))",
@@ -97,7 +97,7 @@ SETUP = (
     # The first occurrences in order, at most 1,000, which is ksqlDB's default limit for collections.
     """CREATE OR REPLACE MACRO first_occurrences(l) AS (
       list_filter(l, lambda _e, _i: list_position(l, _e) = _i)[1:1000])""",
-    # Values that come and go: one that goes takes the last equal one before it with it.
+    # Values that are added and removed: a removal cancels the last equal value before it.
     """CREATE OR REPLACE MACRO matched(l) AS (
       list_reduce(list_transform(l, lambda _e: [_e]), lambda _b, _e:
         CASE WHEN _e[1].comes OR list_position(_b, {'comes': true, 'value': _e[1].value}) IS NULL THEN _b || _e

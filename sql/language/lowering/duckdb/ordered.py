@@ -3,7 +3,7 @@
 Such a SELECT reads *items*: the records of streams and the changes of tables, in one order. A relation of items has
 the columns of :class:`Input`, and:
 
-- ``_n`` and ``_s``: the number of the record that the item comes from, and its place among the items of that record
+- ``_n`` and ``_s``: the number of the record that the item comes from, and the item's place within that record
 - ``_part``: the record's partition
 - ``_time``: ROWTIME (epoch ms)
 - ``_gone``: true if the item deletes its key; always false in a stream
@@ -56,7 +56,7 @@ class Input:
 
 @dataclass(frozen=True)
 class StepKeys:
-    """The two sides of a join's ON."""
+    """The two sides of a join's ON, as SQL."""
 
     left: str
     right: str
@@ -64,7 +64,7 @@ class StepKeys:
 
 @lru_cache(maxsize=1_000)
 def inputs(analysis: Analysis) -> tuple[Input, ...]:
-    """The sources of a SELECT with the columns that it needs of them."""
+    """The sources of a SELECT, each with the columns that the SELECT reads."""
     read = qualified_columns(analysis)
     result = []
     for alias, source in zip(analysis.aliases, analysis.sources, strict=True):
@@ -96,7 +96,7 @@ def step_keys(analysis: Analysis) -> tuple[StepKeys, ...]:
 
 
 def rows(analysis: Analysis, items: str) -> str:
-    """Items as a relation for the SELECT itself: with ROWTIME, ROWPARTITION, ROWOFFSET, and the key of a join."""
+    """The relation of items that the SELECT reads, with ROWTIME, ROWPARTITION, ROWOFFSET, and the key of a join."""
     hidden = ["_time AS ROWTIME", "_part AS ROWPARTITION"]
     if analysis.joined:
         hidden.append("_s AS ROWOFFSET")
@@ -110,9 +110,9 @@ def rows(analysis: Analysis, items: str) -> str:
 
 
 def changes(analysis: Analysis, items: str) -> str:
-    """The changes of the table that a SELECT without groups gives: its columns, and the order of the items.
+    """The changes of the table that a SELECT without groups defines: its columns, and the order of the items.
 
-    A row that the WHERE clause leaves out is deleted.
+    A row that the WHERE clause excludes is deleted.
     """
     fields, columns, kept = selected(analysis)
     relation = rows(analysis, items)

@@ -12,7 +12,7 @@ from opensea_metrics.udfs import duckdb as udfs
 
 
 def register(connection: duckdb.DuckDBPyConnection) -> None:
-    """Make the functions known to a database: its other connections see them too."""
+    """Register the functions with a database. Its other connections see them too."""
     for definition in table.definitions().values():
         udfs.register_scalar(connection, definition)
     connection.create_function("exact_record", exact, ["VARCHAR", "VARCHAR"], "VARCHAR")

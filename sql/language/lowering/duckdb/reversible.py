@@ -1,6 +1,6 @@
-"""ksqlDB's aggregates over a table: they can take a value out again when a row changes.
+"""ksqlDB's aggregates over a table. When a row changes, they remove its old value.
 
-Their rows have a column ``_sign``: 1 for a value that comes in, -1 for one that goes out.
+Their rows have a column ``_sign``: 1 for a value to add, -1 for a value to remove.
 """
 
 from __future__ import annotations

@@ -41,11 +41,11 @@ SYNTAX = EngineSyntax(duckdb_column, duckdb, event_time, _hops)
 class Grouping:
     """A grouped SELECT, in parts.
 
-    ``partial(relation, …)`` returns rows of state. Their columns are the group keys ``_k0 …``, the window's start
-    ``_ws`` (only with a window), the end ``_we`` (only of a session), the accumulators ``_a0 …``, and the newest
-    ROWTIME ``_ts``. ``merge(rows)`` returns one row per key and window from rows of state with the additional column
-    ``_src`` (0 older, 1 newer). ``finish(rows)`` returns the SELECT's columns, WINDOWSTART, WINDOWEND, ROWTIME and
-    ``_off``. ``carried`` are columns of the relation that rows of state also have.
+    ``partial(relation, …)`` returns rows of state. They have the group keys ``_k0 …``, the accumulators ``_a0 …`` and
+    the newest ROWTIME ``_ts``. With a window they also have its start ``_ws``, and sessions have an end ``_we``.
+    ``merge(rows)`` returns one row per key and window from rows of state with the additional column ``_src`` (0 older,
+    1 newer). ``finish(rows)`` returns the SELECT's columns, WINDOWSTART, WINDOWEND, ROWTIME and ``_off``. ``carried``
+    are columns of the relation that rows of state also have.
     """
 
     analysis: Analysis
@@ -101,7 +101,7 @@ class Grouping:
         return self._partial(rows, [*self.group, "_session"], kept=["_session AS _off"])
 
     def timed(self, relation: str, time: StreamTime) -> str:
-        """The rows that are grouped, with their group keys and three more columns.
+        """The rows to group, with their group keys and three more columns.
 
         ``_place`` is the row's place in the order of stream time, ``_before`` and ``_now`` the stream time before
         and after the row.
@@ -112,7 +112,7 @@ class Grouping:
         return f"SELECT *, greatest(_before, ROWTIME) AS _now FROM ({rows})"
 
     def newest(self, relation: str, time: StreamTime) -> str:
-        """The greatest ROWTIME (epoch ms) of each of its partitions, among the rows that are grouped."""
+        """The greatest ROWTIME (epoch ms) in each partition, among the rows to group."""
         rows = f"SELECT * FROM ({relation}) WHERE {self._kept()}"
         return f"SELECT {time.partition}, max(ROWTIME) FROM ({rows}) GROUP BY 1"
 
@@ -155,7 +155,7 @@ class Grouping:
         )
 
     def changes(self, rows: str) -> str:
-        """Like :meth:`finish`, but with the rows that HAVING leaves out. ``_tombstone`` is true for them."""
+        """Like :meth:`finish`, but with the rows that HAVING excludes. ``_tombstone`` is true for these rows."""
         columns = ", ".join(f"{sql} AS {duckdb_column(name)}" for name, sql in self.columns_sql)
         left_out = f"({self.having_sql}) IS NOT TRUE AS _tombstone"
         return f"SELECT {columns}, _ts AS ROWTIME, _off, {left_out} FROM ({rows})"
@@ -214,10 +214,10 @@ def as_source(source: Source, relation: str, available: Sequence[str], carried: 
 def rows(
     analysis: Analysis, relation: str, unreadable: Sequence[str] = (), carried: Sequence[str] = ()
 ) -> str:
-    """A SELECT without groups over a relation: its columns, ROWTIME, ``_off``, and what is ``carried``.
+    """A SELECT without groups over a relation: its columns, ROWTIME, ``_off``, and the ``carried`` columns.
 
-    With ``unreadable``, the relation has these columns in place of ``_off``, and so does the result. Rows are kept
-    regardless of the WHERE clause if the first of these columns is not NULL.
+    With ``unreadable``, the relation and the result have these columns instead of ``_off``. Rows whose first such
+    column is not NULL are kept regardless of the WHERE clause.
     """
     fields, columns, kept = selected(analysis)
     hidden = [*selects.hidden_columns(analysis), *(unreadable or ["_off"]), *carried]
@@ -232,8 +232,8 @@ def rows(
 def selected(analysis: Analysis) -> tuple[list[str], list[str], str]:
     """The fields of structs that a SELECT without groups reads, its columns, and its condition.
 
-    The key of a join's result is ``_key``: the column that the SELECT names may be NULL where the key is not. The
-    fields are read first, because DuckDB would select rows of whole structs for each branch of a CASE.
+    The key of a join's result is ``_key``, because the column that the SELECT names may be NULL when the key is not.
+    The fields are read first, because DuckDB would select rows of whole structs for each branch of a CASE.
     """
     selects.check_supported(analysis, Lowering.engine)
     joined = joined_columns(analysis)

@@ -44,7 +44,7 @@ def _variance(finish: str) -> Parts:
 
 
 def variance_of(values: str) -> str:
-    """The variance of a list, which is added up value by value."""
+    """The variance of a list, computed by adding up the values one by one."""
     more = f"struct_pack(n := _p.n + 1, s := _p.s + _q.s, m := _p.m + {_ADDED})"
     ones = f"list_transform({values}, lambda _e: {_ONE.format('_e')})"
     state = f"list_reduce({ones}, lambda _p, _q: CASE WHEN _p.n = 0 THEN _q ELSE {more} END, {_NONE})"
@@ -54,7 +54,7 @@ def variance_of(values: str) -> str:
 def correlation(sign: str = "1") -> Parts:
     """Pearson's coefficient from sums over the rows that have both values, as ksqlDB computes it.
 
-    ``sign`` is -1 for rows that are taken out.
+    ``sign`` is -1 for rows to remove.
     """
     sums = {"x": "{0}", "y": "{1}", "xx": "{0} * {0}", "yy": "{1} * {1}", "xy": "{0} * {1}"}
     there = "{0} IS NOT NULL AND {1} IS NOT NULL"

@@ -1,4 +1,4 @@
-"""Which rows are late: stream time, by partition of the records."""
+"""Stream time by partition of the records, which decides which rows are late."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from opensea_metrics.sql.language.queries.analysis import Analysis
 
 @dataclass(frozen=True)
 class StreamTime:
-    """Stream time: the greatest ROWTIME (epoch ms) ``seen`` by partition of the records.
+    """Stream time: the greatest ROWTIME (epoch ms) ``seen`` so far in each partition of the records.
 
     A query that groups by columns other than its source's key has one stream time, that of partition 0. In Kafka
     Streams each partition of the repartitioned records has a task, and each task sees nearly all times. Rows of
@@ -25,7 +25,7 @@ class StreamTime:
 
     @property
     def partition(self) -> str:
-        """The partition that a row counts in."""
+        """The partition whose stream time a row advances."""
         return "ROWPARTITION" if self.is_by_partition else "0"
 
     @property
@@ -50,7 +50,7 @@ class StreamTime:
         return "ORDER BY _turn, ROWPARTITION, _off"
 
     def merged(self, rows: str) -> str:
-        """Rows with what :attr:`order` needs."""
+        """The rows with the additional columns that :attr:`order` needs."""
         if self.is_by_partition:
             return rows
         turn = "max(ROWTIME) OVER (PARTITION BY ROWPARTITION ORDER BY _off ROWS UNBOUNDED PRECEDING)"
@@ -58,7 +58,7 @@ class StreamTime:
 
     @property
     def before(self) -> str:
-        """What a row's partition had seen before."""
+        """The stream time of a row's partition before all rows of the relation."""
         if not self.is_by_partition:
             return str(self.seen.get(0, 0))
         cases = "".join(f" WHEN {number} THEN {time}" for number, time in self.seen.items())
@@ -66,7 +66,7 @@ class StreamTime:
 
 
 def stream_time(analysis: Analysis, seen: Mapping[int, int]) -> StreamTime:
-    """The stream time of a grouped SELECT that has ``seen`` these times."""
+    """The stream time of a grouped SELECT whose partitions have ``seen`` these times."""
     keys = [column.name for column in analysis.source.columns if column.is_key]
     groups = [name_of(key.this) if isinstance(key, exp.Column) else None for key in analysis.group]
     return StreamTime(seen, is_by_partition=bool(keys) and groups == keys)

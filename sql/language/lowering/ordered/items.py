@@ -1,6 +1,6 @@
 """The items of a SELECT over several sources, or over a table: records of streams and changes of tables, in one order.
 
-A relation of rows has the columns of a source under their names in the engine, and:
+A relation of rows has the columns of a source under the engine's names, and:
 
 - ROWTIME (epoch ms)
 - ``_off``: the record's number, which grows in the order in which a server reads the source
@@ -29,13 +29,13 @@ _OF_RECORDS = ("ROWPARTITION", "ROWOFFSET")
 
 @dataclass(frozen=True)
 class OrderedSyntax:
-    """An engine's SQL for what the lowering of ordered queries needs.
+    """The pieces of an engine's SQL that the lowering of ordered queries needs.
 
-    ``column`` writes a column's name. ``place`` is a value by which the items of all sources are ordered. Its arguments
-    are the number of sources and the number of the item's source, and it reads ``_turn``, ``_part`` and ``_off``.
-    ``struct`` packs values by the names of its fields. ``last`` is the last value that is not NULL, as a window
-    function. ``numbered`` adds ``_off`` to a relation, in the order of some columns. ``key_sides`` are the two sides of
-    the ON of each join.
+    ``column`` writes a column's name. ``place`` is the value that orders the items of all sources. Its arguments are
+    the number of sources and the number of the item's source. The value depends on ``_turn``, ``_part`` and ``_off``.
+    ``struct`` packs values under field names. ``last`` is the last value that is not NULL, as a window function.
+    ``numbered`` adds ``_off`` to a relation, in the order of some columns. ``key_sides`` are the two sides of the ON of
+    each join.
     """
 
     column: Callable[[str], str]
@@ -99,7 +99,7 @@ def names_read(analysis: Analysis, number: int) -> list[str]:
 
 
 def inputs(syntax: OrderedSyntax, analysis: Analysis) -> tuple[ItemInput, ...]:
-    """The sources of a SELECT with the columns that it needs of them."""
+    """The sources of a SELECT, each with the columns that the SELECT reads."""
     return tuple(
         ItemInput(
             source,
@@ -115,9 +115,9 @@ def inputs(syntax: OrderedSyntax, analysis: Analysis) -> tuple[ItemInput, ...]:
 def items(syntax: OrderedSyntax, analysis: Analysis, number: int, rows: str) -> str:
     """The items of source ``number`` from its rows.
 
-    The records of a partition wait for those before them, so each takes its turn at the greatest time so far. Of all
-    sources the least turn goes first, then the first source. A table's record without a key takes its turn, but it
-    is no item.
+    The records of a partition keep their order, so the turn of a record is the greatest time in its partition so far.
+    The item with the least turn comes first. If turns are equal, the first source comes first. A table's record
+    without a key advances the time of its partition, but it is not an item.
     """
     source = inputs(syntax, analysis)[number]
     columns = [f"{syntax.column(name)} AS {written}" for name, written in source.columns]

@@ -1,4 +1,4 @@
-"""The way of items through the joins of a SELECT, as relations that each read those before them."""
+"""The path of items through the joins of a SELECT, as relations. Each relation reads earlier ones."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def planned(syntax: OrderedSyntax, analysis: Analysis, rows: Sequence[str], pref
 
 
 def relation(syntax: OrderedSyntax, analysis: Analysis, table: str) -> str:
-    """The rows that a SELECT reads from the relation ``table`` of its items: with ROWTIME, and a key that joins add."""
+    """The rows that a SELECT reads from the relation ``table`` of items, with ROWTIME and the key that joins add."""
     if not analysis.joined:
         return f"SELECT * FROM {table}"
     hidden = ["_time AS ROWTIME"]
@@ -99,8 +99,8 @@ def _keyed(side: ItemRelation, key: str) -> str:
 def joins_within_partitions(analysis: Analysis, number: int) -> bool:
     """True if the rows of a join of streams match only within a partition.
 
-    That is so if neither side must be partitioned again, and no query has written either. ksqlDB writes all rows of
-    one key into one partition. Here they keep the partitions of the records that they come from.
+    This holds if neither side must be repartitioned and no query has written either side. ksqlDB writes all rows of
+    one key into one partition. Here rows keep the partitions of their original records.
     """
     step = analysis.joins[number]
     own = []

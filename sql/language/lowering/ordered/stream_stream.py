@@ -1,8 +1,8 @@
 """Two streams joined WITHIN a time, as the embedded server joins them (``deploy.embedded.ordered.stream_stream``).
 
-Of two records that match, the later one in the order of processing produces the result. In an outer join, a record
-without a match gives a row of its own. Without GRACE PERIOD it does so at once, otherwise as soon as its window and
-the grace period have passed in stream time.
+When two records match, the one that is processed later produces the result. In an outer join, a record without a match
+also produces a row. Without GRACE PERIOD it does so at once; otherwise as soon as its window and the grace period have
+passed in stream time.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _BEFORE = "ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW"
 class WithinJoin:
     """A join of the items of two streams, which have ``_key``. ``prefix`` begins the names of its relations.
 
-    With ``by_partition`` both sides are joined on their own keys, so that each partition has its stream time.
+    With ``by_partition`` both sides are joined on their own keys, so each partition has its own stream time.
     """
 
     left: ItemRelation
@@ -31,7 +31,10 @@ class WithinJoin:
     prefix: str
 
     def steps(self) -> Iterator[tuple[str, str]]:
-        """Names of relations with their SQL. Each reads those before it, and the last one has the joined items."""
+        """The names of the relations with their SQL.
+
+        Each relation reads earlier ones, and the last one has the joined items.
+        """
         yield f"{self.prefix}_clock", self._clock()
         yield f"{self.prefix}_pairs", self._pairs()
         parts = [self._matched()]
@@ -131,7 +134,8 @@ class WithinJoin:
             return f"SELECT {chosen} FROM (SELECT *, _n AS _at, 2 AS _phase FROM ({waiting}))"
         before, after = self.window.span(self.side)
         open_for = after if number == 0 else before
-        # A record whose window has ended before it arrived does not wait, and neither does one without a key.
+        # A record without a key does not wait for a match, nor does a record whose window ended before the record
+        # arrived.
         at_once = f"_now > _time + {open_for} OR _key IS NULL"
         closes = f"_time + {open_for + self.window.grace}"
         # A tick is a record that moves stream time forward. It closes the windows that end before the new time.

@@ -1,6 +1,7 @@
 """Joins with tables: of a stream with a table, and of two tables.
 
-A table is there as all its changes, or as its newest rows only. The result of two tables is also a table's changes.
+The input is all changes of a table, or its newest rows only. The result of joining two tables is changes of a table,
+too.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ _FROM_LAST = "OVER (PARTITION BY _key ORDER BY _n DESC, _s DESC)"
 
 
 def stream_table(syntax: OrderedSyntax, left: ItemRelation, right: ItemRelation, is_outer: bool) -> str:
-    """The items of a stream with the table's row as it was when their turn came."""
+    """The items of a stream, each with the table's row at that point in the order."""
     packed, fields = _packed(syntax, [*right.names, "_gone"], "_met")
     nothing = [f"NULL AS {name}" for name in left.names]
     rows = (
@@ -31,7 +32,7 @@ def stream_table(syntax: OrderedSyntax, left: ItemRelation, right: ItemRelation,
 
 
 def table_table(syntax: OrderedSyntax, left: ItemRelation, right: ItemRelation, side: str) -> str:
-    """The changes of two tables joined on their keys. A row that is gone on both sides is deleted, if there was one."""
+    """The changes of two tables joined on their keys. A key that no longer has a joined row is deleted."""
     of_left, left_fields = _packed(syntax, [*left.names, "_time", "_gone"], "_l")
     of_right, right_fields = _packed(syntax, [*right.names, "_time", "_gone"], "_r")
     changes = (
@@ -63,7 +64,7 @@ def table_table(syntax: OrderedSyntax, left: ItemRelation, right: ItemRelation, 
 def foreign(left: ItemRelation, right: ItemRelation, is_outer: bool) -> str:
     """The newest rows of a table joined with a table on a column that is not its key.
 
-    The result has a row for each key of the left table, which follows from the newest rows of both. ``left`` has the
+    The result has a row for each key of the left table, computed from the newest rows of both tables. ``left`` has the
     column :data:`FOREIGN`.
     """
     of_left = f"SELECT *, row_number() {_FROM_LAST} AS _back FROM {left.table}"
@@ -74,7 +75,7 @@ def foreign(left: ItemRelation, right: ItemRelation, is_outer: bool) -> str:
         *(f"CASE WHEN NOT r._gone THEN r.{name} END AS {name}" for name in right.names),
         "CASE WHEN r._n > l._n THEN r._n ELSE l._n END AS _n", "CAST(0 AS BIGINT) AS _s",
         "CASE WHEN r._n > l._n THEN r._part ELSE l._part END AS _part",
-        # A change of the right table gives its time, even if it deletes the row.
+        # A change of the right table sets the row's time, even if the change deletes the row.
         "greatest(l._time, CASE WHEN NOT r._gone OR r._n > l._n THEN r._time END) AS _time",
         f"NOT ({alive}) AS _gone", "l._key AS _key",
     ]  # fmt: skip
@@ -85,10 +86,10 @@ def foreign(left: ItemRelation, right: ItemRelation, is_outer: bool) -> str:
 
 
 def signed(syntax: OrderedSyntax, relation: ItemRelation) -> str:
-    """The changes of a table as rows that come (``_sign`` is 1) and that go (-1).
+    """The changes of a table as rows to add (``_sign`` is 1) and rows to remove (-1).
 
-    ksqlDB first takes the old row out, and then puts the new one in. So ``_s`` orders the rows that an item gives. As
-    on the embedded server, a row of a single table goes at the time of the change, in the partition of the old row.
+    ksqlDB first removes the old row, and then adds the new one. So ``_s`` orders the rows of an item. As on the
+    embedded server, the time of the change and the partition of the old row apply when a single table's row is removed.
     """
     packed, fields = _packed(syntax, [*relation.names, "_part", "_gone"], "_old")
     rowtime = syntax.column("ROWTIME")
@@ -107,7 +108,7 @@ def signed(syntax: OrderedSyntax, relation: ItemRelation) -> str:
 
 
 def newest(relation: str, keys: Sequence[str]) -> str:
-    """The newest row of each key of a table, from its changes with ``_off``. Deleted rows are left out."""
+    """The newest row of each key of a table, from its changes with ``_off``. Omits deleted rows."""
     place = f"row_number() OVER (PARTITION BY {', '.join(keys)} ORDER BY _off DESC)"
     return f"SELECT * FROM (SELECT *, {place} AS _back FROM ({relation})) WHERE _back = 1 AND NOT _gone"
 

@@ -1,6 +1,6 @@
-"""Functions that DuckDB and Spark call in Python, because neither engine has them as ksqlDB does.
+"""Functions that DuckDB and Spark call in Python, because neither engine has functions with ksqlDB's exact results.
 
-Each is written once, so the engines cannot differ. Calls cost more than SQL (a row takes about a microsecond),
-so functions of hot queries have templates (:mod:`sql.language.lowering.scalars`). In SQL their names begin with
-``ksql_``. A module here imports nothing that a worker of Spark does not need.
+Each function is written once, so the engines cannot differ. Calls cost more than SQL (about a microsecond per row). So
+functions of hot queries have templates (:mod:`sql.language.lowering.scalars`). In SQL, the names of the Python
+functions begin with ``ksql_``. A module here imports only what a Spark worker needs.
 """

@@ -51,26 +51,26 @@ def _as_text(value: bytes, encoding: str) -> str | None:
 
 @udf(name="ksql_to_bytes")
 def to_bytes(text: str, encoding: str) -> bytes | None:
-    """The bytes that a text stands for: hex, utf8, ascii or base64."""
+    """The bytes that a text encodes as hex, utf8, ascii or base64."""
     return _as_bytes(text, encoding.lower())
 
 
 @udf(name="ksql_from_bytes")
 def from_bytes(value: bytes, encoding: str) -> str | None:
-    """Bytes as a text: hex, utf8, ascii or base64."""
+    """Bytes encoded as hex, utf8, ascii or base64."""
     return _as_text(value, encoding.lower())
 
 
 @udf(name="ksql_encode")
 def encode(text: str, given: str, wanted: str) -> str | None:
-    """A text of one encoding in another one; NULL for the same one."""
+    """A text converted from one encoding to another; NULL if both are the same."""
     given, wanted = given.lower(), wanted.lower()
     if given == wanted:
         return None
     if given == "hex":
         value = _prefixed_hex(text)
     elif given == "base64":
-        # This function's decoder omits what is no letter of base64.
+        # ksqlDB's decoder for this function skips characters that are not base64.
         bare = _NO_BASE64.sub("", text).replace("-", "+").replace("_", "/")
         value = _base64(bare)
     else:
@@ -102,39 +102,39 @@ def _number(value: bytes, order: str, code: str) -> int | float | None:
 
 @udf(name="ksql_int_from_bytes")
 def int_from_bytes(value: bytes, order: str) -> int | None:
-    """The INTEGER that four bytes are."""
+    """The INTEGER that four bytes encode."""
     return _number(value, order, "i")  # type: ignore[return-value]
 
 
 @udf(name="ksql_bigint_from_bytes")
 def bigint_from_bytes(value: bytes, order: str) -> int | None:
-    """The BIGINT that eight bytes are."""
+    """The BIGINT that eight bytes encode."""
     return _number(value, order, "q")  # type: ignore[return-value]
 
 
 @udf(name="ksql_double_from_bytes")
 def double_from_bytes(value: bytes, order: str) -> float | None:
-    """The DOUBLE that eight bytes are."""
+    """The DOUBLE that eight bytes encode."""
     return _number(value, order, "d")
 
 
 @udf(name="ksql_sub_bytes")
 def sub_bytes(value: bytes, position: int, length: int) -> bytes:
-    """Bytes from a position on; 0 counts as 1, and a negative position counts from the end."""
+    """The bytes starting at a position. Position 0 counts as 1, and a negative position counts from the end."""
     start = position - 1 if position > 0 else max(0, len(value) + position) if position < 0 else 0
     return value[start : start + max(0, length)]
 
 
 @udf(name="ksql_lpad_bytes")
 def lpad_bytes(value: bytes, length: int, padding: bytes) -> bytes | None:
-    """Bytes filled up at the left."""
+    """Bytes padded on the left."""
     added = _padding(value, length, padding)
     return None if added is None else (added + value)[:length] if added else value[:length]
 
 
 @udf(name="ksql_rpad_bytes")
 def rpad_bytes(value: bytes, length: int, padding: bytes) -> bytes | None:
-    """Bytes filled up at the right."""
+    """Bytes padded on the right."""
     added = _padding(value, length, padding)
     return None if added is None else (value + added)[:length]
 
@@ -148,23 +148,23 @@ def _padding(value: bytes, length: int, padding: bytes) -> bytes | None:
 
 @udf(name="ksql_split_bytes")
 def split_bytes(value: bytes, separator: bytes) -> list[bytes]:
-    """The parts between separators; single bytes without a separator."""
+    """The parts between separators; single bytes if the separator is empty."""
     return value.split(separator) if separator else [value[at : at + 1] for at in range(len(value))] or [b""]
 
 
 @udf(name="ksql_concat_bytes")
 def concat_bytes(values: list[bytes | None]) -> bytes:
-    """All bytes that are not NULL, one after the other."""
+    """The arguments that are not NULL, concatenated."""
     return b"".join(value for value in values if value is not None)
 
 
 @udf(name="ksql_concat_ws_bytes")
 def concat_ws_bytes(separator: bytes, values: list[bytes | None]) -> bytes:
-    """All bytes that are not NULL, with a separator between."""
+    """The arguments that are not NULL, concatenated with a separator between them."""
     return separator.join(value for value in values if value is not None)
 
 
 @udf(name="ksql_uuid")
 def uuid_of_bytes(value: bytes) -> str | None:
-    """The UUID that 16 bytes are."""
+    """The UUID that 16 bytes encode."""
     return str(UUID(bytes=value)) if len(value) == 16 else None

@@ -1,8 +1,7 @@
-"""A DOUBLE as text: Java's ``Double.toString`` up to version 18, which ksqlDB 7.9 runs on.
+"""A DOUBLE as text, like ``Double.toString`` of Java up to version 18. ksqlDB 7.9 runs on such a version.
 
-Java of that age does not always write the shortest text: 2.0E23 is 1.9999999999999998E23. The digits are those of
-its ``FloatingDecimal``, whose steps are followed here with exact integers; ``tests/sql/test_double_text.py``
-has texts that a JVM gave.
+These versions do not always write the shortest text: 2.0E23 is 1.9999999999999998E23. This module follows the steps of
+their ``FloatingDecimal`` with exact integers. ``tests/sql/test_double_text.py`` has texts that a JVM wrote.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ _LEAST_EXPONENT, _GREATEST_EXPONENT = -21, 62
 
 @udf(name="ksql_double_text")
 def double_text(value: float) -> str:
-    """The text of a DOUBLE: with a point between 10^-3 and 10^7, else with an exponent."""
+    """The text of a DOUBLE: a decimal number between 10^-3 and 10^7, otherwise with an exponent."""
     if math.isnan(value):
         return "NaN"
     sign = "-" if math.copysign(1.0, value) < 0 else ""
@@ -37,7 +36,7 @@ def double_text(value: float) -> str:
     return f"{sign}{digits[0]}.{digits[1:] or '0'}E{exponent - 1}"
 
 
-@lru_cache(maxsize=1 << 16)  # the same prices appear in each window's rows
+@lru_cache(maxsize=1 << 16)  # cached, because the same prices appear in the rows of every window
 def _digits(value: float) -> tuple[str, int]:
     """The digits of a positive number, and the exponent: the number is 0.DIGITS × 10^exponent."""
     (bits,) = struct.unpack(">q", struct.pack(">d", value))

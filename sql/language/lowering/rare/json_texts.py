@@ -1,4 +1,4 @@
-"""The JSON functions. JSON is read as Jackson reads it: what follows the first value does no harm."""
+"""The JSON functions. They read JSON as Jackson does: text after the first value is ignored."""
 
 from __future__ import annotations
 
@@ -38,8 +38,9 @@ def json_array_length(text: str) -> int | None:
 
 @udf(name="ksql_json_array_contains")
 def json_array_contains(text: str, value: str | None, kind: str) -> bool:
-    """Whether an array has a value, given as text, of a type. JSON's numbers are INTEGER, BIGINT or DOUBLE
-    by the way they are written, so 7 is no BIGINT (observed on a 7.9.1)."""
+    """Whether an array contains a value, which is given as text, of a type. The spelling of a JSON number
+    decides whether it is an INTEGER, BIGINT or DOUBLE, so 7 is not a BIGINT (observed on 7.9.1).
+    """
     members = _read(text)
     return isinstance(members, list) and any(_is(member, value, kind) for member in members)
 
@@ -62,7 +63,7 @@ def _is(member: Any, value: str | None, kind: str) -> bool:
 
 @udf(name="ksql_json_field")
 def json_field(text: str, path: str) -> str | None:
-    """EXTRACTJSONFIELD: a text as it is, all else as JSON; NULL for a path of another form."""
+    """EXTRACTJSONFIELD: a string without quotes, or another value as JSON. NULL for an invalid path."""
     names = _names(path)
     value = _read(text)
     if names is None or value is _NO_JSON:
@@ -98,7 +99,7 @@ def json_keys(text: str) -> list[str] | None:
 
 @udf(name="ksql_json_records")
 def json_records(text: str) -> dict[str, str] | None:
-    """The fields of an object: texts as they are, all else as JSON."""
+    """The fields of an object: strings without quotes, and other values as JSON."""
     value = _read(text)
     if not isinstance(value, dict):
         return None
@@ -109,7 +110,7 @@ def json_records(text: str) -> dict[str, str] | None:
 
 @udf(name="ksql_json_concat")
 def json_concat(texts: list[str | None]) -> str | None:
-    """Objects merged into one; an array of all, if one of them is no object."""
+    """All objects merged into one. An array of all values if one of them is not an object."""
     values: list[Any] = [_NO_JSON if text is None else _read(text) for text in texts]
     if any(value is _NO_JSON for value in values):
         return None

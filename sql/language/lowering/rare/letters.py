@@ -1,4 +1,4 @@
-"""Functions of texts: INITCAP, INSTR, CHR, SPLIT_TO_MAP, the MASK family, and functions of texts that are unusual."""
+"""Text functions: INITCAP, INSTR, CHR, SPLIT_TO_MAP, the MASK family, and functions that need Python for some texts."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _CONTROLS = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 
 @udf(name="ksql_initcap")
 def initcap(text: str) -> str:
-    """Each word with a capital, and the rest of the word in small letters."""
+    """Each word starts with a capital letter; its other letters are lower case."""
 
     def word(match: re.Match[str]) -> str:
         first, rest = match[0][0], match[0][1:]
-        # Java makes a capital of a unit, and half a character has none.
+        # Java capitalizes one UTF-16 unit, and half a surrogate pair has no capital.
         return (first if first > "\uffff" else first.upper()) + rest.lower()
 
     return _WORD.sub(word, text)
@@ -26,7 +26,7 @@ def initcap(text: str) -> str:
 
 @udf(name="ksql_instr")
 def instr(text: str | None, part: str | None, position: int | None, occurrence: int | None) -> int | None:
-    """Where a part begins, from a position on (from the end if it is negative); 0 if it does not occur."""
+    """The position of a part at or after a start position; 0 if there is none. A negative start counts from the end."""
     if text is None or part is None or position is None or occurrence is None:
         return 0 if text is None or part is None else None
     text, part = units(text), units(part)
@@ -49,19 +49,19 @@ def instr(text: str | None, part: str | None, position: int | None, occurrence: 
 
 @udf(name="ksql_upper")
 def upper(text: str) -> str:
-    """A text in capitals. A letter may become several: ß is SS."""
+    """A text in upper case. One letter may become several: ß becomes SS."""
     return text.upper()
 
 
 @udf(name="ksql_lower")
 def lower(text: str) -> str:
-    """A text in small letters. A sigma at the end of a word has its own form."""
+    """A text in lower case. A sigma at the end of a word has its own form."""
     return text.lower()
 
 
 @udf(name="ksql_substring")
 def substring(text: str, position: int, length: int) -> str:
-    """Characters from a position on: 0 counts as 1, and a negative position counts from the end."""
+    """The characters starting at a position. Position 0 counts as 1, and a negative position counts from the end."""
     given = units(text)
     start = position - 1 if position > 0 else 0 if position == 0 else max(0, len(given) + position)
     return joined(given[start : start + max(0, length)])
@@ -87,7 +87,7 @@ def rpad(text: str, length: int, padding: str) -> str | None:
 
 @udf(name="ksql_split")
 def split(text: str, separator: str) -> list[str]:
-    """The parts of a text between separators. An empty separator is between all characters."""
+    """The parts of a text between separators. An empty separator splits the text into characters."""
     if separator:
         return text.split(separator)
     return [joined(unit) for unit in units(text)] or [""]
@@ -95,7 +95,7 @@ def split(text: str, separator: str) -> list[str]:
 
 @udf(name="ksql_replace")
 def replace(text: str, part: str, other: str) -> str:
-    """A text in which another text stands for a part. An empty part is between all characters."""
+    """A text with each occurrence of a part replaced. An empty part occurs between all characters."""
     if part:
         return text.replace(part, other)
     return joined(other + "".join(unit + other for unit in units(text)))
@@ -103,7 +103,7 @@ def replace(text: str, part: str, other: str) -> str:
 
 @udf(name="ksql_chr")
 def chr_of_text(text: str) -> str | None:
-    r"""The characters that a text such as ``\u0041`` stands for; NULL for a text of another form."""
+    r"""The characters that an escape such as ``\u0041`` stands for; NULL for any other text."""
     if not text.startswith("\\u"):
         return None
 
@@ -117,7 +117,7 @@ def chr_of_text(text: str) -> str | None:
 
 @udf(name="ksql_split_to_map")
 def split_to_map(text: str, between_entries: str, between_key_and_value: str) -> dict[str, str] | None:
-    """The entries of a text such as ``a=1;b=2``. The last of several entries with one key counts."""
+    """The entries of a text such as ``a=1;b=2``. If a key occurs several times, the last entry counts."""
     if not between_entries or not between_key_and_value:
         return None
     pairs = (entry.split(between_key_and_value) for entry in text.split(between_entries) if entry)
@@ -149,7 +149,7 @@ def _count(count: int) -> int:
 
 @udf(name="ksql_mask")
 def mask(text: str, upper: str | None, lower: str | None, digit: str | None, other: str | None) -> str:
-    """A text with each character replaced by the mask of its kind. NULL as a mask keeps characters."""
+    """A text with each character replaced by the mask of its class. A NULL mask keeps the characters of its class."""
     return joined(_masked(units(text), upper, lower, digit, other))
 
 

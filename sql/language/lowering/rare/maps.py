@@ -1,4 +1,4 @@
-"""The order of a MAP's entries in ksqlDB: that of Java's hash table, which both engines' MAPs do not keep."""
+"""The order of a MAP's entries in ksqlDB: the order of Java's hash table, which MAPs of the engines do not have."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def _spread(key: str) -> int:
 def hash_order(keys: list[str], is_sized: bool) -> list[int]:
     """The positions of keys, from 1, in the order in which Java's hash table lists them.
 
-    A table is made for a number of entries (``is_sized``) or with 16 buckets, and is doubled when it is three quarters
-    full. Keys of one bucket stay in the order in which they came.
+    A hash table is created for a number of entries (``is_sized``), or with 16 buckets. It doubles when it is three
+    quarters full. Keys in one bucket stay in insertion order.
     """
     buckets = 1 << max(len(keys) - 1, 0).bit_length() if is_sized else _STOCK
     while len(keys) > int(buckets * 0.75):

@@ -31,26 +31,26 @@ def _to_digits(value: float, digits: int, rounding: str) -> float | None:
 
 @udf(name="ksql_round")
 def round_double(value: float, digits: int) -> float | None:
-    """A DOUBLE rounded to digits after the point, halves towards positive numbers; NULL if it is not finite."""
+    """A DOUBLE rounded to some digits after the point. Halves are rounded up. NULL if the number is not finite."""
     return _to_digits(value, digits, ROUND_HALF_DOWN if value < 0 else ROUND_HALF_UP)
 
 
 @udf(name="ksql_trunc")
 def trunc_double(value: float, digits: int) -> float | None:
-    """A DOUBLE cut off after digits after the point; NULL if it is not finite."""
+    """A DOUBLE truncated to some digits after the point. NULL if the number is not finite."""
     return _to_digits(value, digits, ROUND_DOWN)
 
 
 @udf(name="ksql_round_decimal")
 def round_decimal(value: str, digits: int) -> str:
-    """A DECIMAL rounded to digits after the point, halves towards positive numbers."""
+    """A DECIMAL rounded to some digits after the point. Halves are rounded up."""
     number = Decimal(value)
     return _cut_to(number, digits, ROUND_HALF_DOWN if number < 0 else ROUND_HALF_UP)
 
 
 @udf(name="ksql_trunc_decimal")
 def trunc_decimal(value: str, digits: int) -> str:
-    """A DECIMAL cut off after digits after the point."""
+    """A DECIMAL truncated to some digits after the point."""
     return _cut_to(Decimal(value), digits, ROUND_DOWN)
 
 
@@ -62,7 +62,7 @@ def _cut_to(number: Decimal, digits: int, rounding: str) -> str:
 
 @udf(name="ksql_quotient")
 def quotient(left: str, right: str, precision: int, scale: int) -> str | None:
-    """A quotient of DECIMALs; NULL for a division by zero, and if it needs more digits than its type has.
+    """A quotient of DECIMALs. NULL for a division by zero, or if the quotient needs more digits than its type has.
 
     ksqlDB 7.9 does not round a quotient: the division fails (observed).
     """
@@ -92,8 +92,8 @@ def plain_decimal(number: str) -> str:
 def decimal_of_double(number: float, precision: int, scale: int) -> str | None:
     """The exact value of a DOUBLE rounded to ``precision`` digits, and then to ``scale`` digits after the point.
 
-    So 2.675E0, which is a little less than 2.675, is 2.67 as a DECIMAL(3, 2) and 2.68 as a DECIMAL(4, 2) (seen on
-    7.9.1 on 2026-11-30). NULL if the number is not finite.
+    So 2.675E0, which is a little less than 2.675, is 2.67 as a DECIMAL(3, 2) and 2.68 as a DECIMAL(4, 2) (observed on
+    7.9.1, 2026-11-30). NULL if the number is not finite.
     """
     if not math.isfinite(number):
         return None
@@ -105,7 +105,7 @@ def decimal_of_double(number: float, precision: int, scale: int) -> str | None:
 def geo_distance(
     latitude: float, longitude: float, other_latitude: float, other_longitude: float, unit: str | None
 ) -> float | None:
-    """The distance of two places on a great circle, in km (the default) or miles; NULL for no place on earth."""
+    """The great-circle distance between two places, in km (the default) or miles. NULL for invalid coordinates."""
     name = "KM" if unit is None else unit.upper()
     if name in ("KM", "KILOMETER", "KILOMETERS"):
         radius = _RADIUS_KM

@@ -1,7 +1,7 @@
 """REGEXP_REPLACE, REGEXP_SPLIT_TO_ARRAY and REGEXP_EXTRACT_ALL: Java's patterns in Python's form.
 
-Patterns with parts that Python reads in another way are not translated: :func:`translated` raises Untranslatable,
-and the lowering refuses them by name.
+Patterns with parts that Python reads differently are not translated. :func:`translated` raises Untranslatable,
+and the lowering refuses the pattern and names the part.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ _GROUP = re.compile(r"\(\?(?::|=|!|<=|<!)")
 
 
 class Untranslatable(ValueError):
-    """A part of a pattern that is not translated; the message is the part."""
+    """A part of a pattern cannot be translated. The message is the part."""
 
 
 @lru_cache(maxsize=200)
 def translated(pattern: str) -> re.Pattern[str] | None:
-    """A pattern of Java's in Python's form; None if Java does not take it. Raises Untranslatable."""
+    """A Java pattern in Python's syntax. None if the pattern is invalid in Java. Raises Untranslatable."""
     parts: list[str] = []
     at, in_class = 0, False
     while at < len(pattern):
@@ -85,7 +85,10 @@ def translated(pattern: str) -> re.Pattern[str] | None:
 
 @udf(name="ksql_regexp_replace")
 def regexp_replace(text: str, pattern: str, replacement: str) -> str | None:
-    r"""All matches replaced; in the replacement ``$1`` is a group, and a backslash takes a character as it is."""
+    r"""The text with all matches replaced.
+
+    In the replacement, ``$1`` is a group, and a backslash escapes a character.
+    """
     compiled = translated(pattern)
     if compiled is None:
         return None
@@ -129,7 +132,7 @@ def _pieces(replacement: str, groups: int) -> tuple[str | int, ...] | None:
 
 @udf(name="ksql_regexp_split_to_array")
 def regexp_split_to_array(text: str, pattern: str) -> list[str] | None:
-    """The parts between matches. Java takes a match of nothing at the start or the end for none."""
+    """The parts between matches. Java ignores an empty match at the start or the end."""
     compiled = translated(pattern)
     if compiled is None:
         return None
@@ -144,7 +147,7 @@ def regexp_split_to_array(text: str, pattern: str) -> list[str] | None:
 
 @udf(name="ksql_regexp_extract")
 def regexp_extract(pattern: str, text: str, group: int) -> str | None:
-    """What a group matches (0 is the whole pattern) in the first match; NULL without a match or such a group."""
+    """The text of a group (0: the whole pattern) in the first match. NULL if there is no match or no such group."""
     compiled = translated(pattern)
     match = None if compiled is None or not 0 <= group <= compiled.groups else compiled.search(text)
     return None if match is None else match[group]
@@ -152,7 +155,7 @@ def regexp_extract(pattern: str, text: str, group: int) -> str | None:
 
 @udf(name="ksql_regexp_extract_all")
 def regexp_extract_all(pattern: str, text: str, group: int) -> list[str | None] | None:
-    """What a group matches (0 is the whole pattern), for all matches; NULL without such a group."""
+    """The texts of a group (0: the whole pattern) in all matches. NULL if there is no such group."""
     compiled = translated(pattern)
     if compiled is None or not 0 <= group <= compiled.groups:
         return None

@@ -1,4 +1,4 @@
-"""CBRT and COSH of a DOUBLE with the steps that Java takes (fdlibm's): other libraries differ in the last digit."""
+"""CBRT and COSH of a DOUBLE by Java's algorithms (fdlibm). Other libraries differ in the last digit."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """PARSE_DATE: dates in texts, as Java's lenient SimpleDateFormat reads them.
 
-Blanks before a part do no harm, nor does what follows the date. February 31 is March 3, and a wrong weekday is
-ignored (observed on a 7.9.1).
+Blanks before a part and text after the date are ignored. February 31 is March 3, and a wrong weekday is
+ignored (observed on 7.9.1).
 """
 
 from __future__ import annotations
@@ -46,13 +46,13 @@ def _form(pattern: str) -> tuple[re.Pattern[str], tuple[str, ...]]:
 
 
 def check(pattern: str) -> None:
-    """Raises UnknownFormat for a pattern that is not read here."""
+    """Raises UnknownFormat for a pattern that this module does not support."""
     _form(pattern)
 
 
 @udf(name="ksql_parse_date")
 def parse_date(text: str, pattern: str) -> int | None:
-    """The days from 1970 of the date with which a text begins; NULL for a text of another form."""
+    """The date at the start of a text, in days since 1970. NULL if the text does not match the pattern."""
     expression, names = _form(pattern)
     match = expression.match(text)
     if match is None:

@@ -1,4 +1,4 @@
-"""Which calls of ksqlDB's functions go to Python."""
+"""The calls of ksqlDB's functions that the engines make in Python."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class PythonForm:
     """How a variation of a function is called: ``call`` is its module here and its name.
 
     The modules are imported when they are needed, because most runs need none of them.
-    ``appended`` are further arguments, as SQL. Arguments from ``listed`` on are put into one ARRAY. ``checks`` are
-    for arguments that have to be literals: a check raises ValueError with the part that Python cannot do.
+    ``appended`` are further arguments, as SQL. The arguments from number ``listed`` on become one ARRAY. ``checks``
+    test arguments that must be literals. A check raises ValueError with the part that Python does not support.
     """
 
     call: str
@@ -40,12 +40,12 @@ def _module(name: str) -> Any:
 
 
 def translated(pattern: str) -> None:
-    """Raises ValueError with the part of a pattern of Java's that Python reads in another way."""
+    """Check a Java pattern. Raises ValueError with the part that Python reads differently."""
     _module("patterns").translated(pattern)
 
 
 def is_pattern(pattern: str) -> bool:
-    """Whether Java takes a pattern. Raises ValueError with a part that Python reads in another way."""
+    """Whether a pattern is valid in Java. Raises ValueError with the part that Python reads differently."""
     return _module("patterns").translated(pattern) is not None
 
 
@@ -165,7 +165,7 @@ FORMS: dict[str, dict[str, PythonForm]] = {
 
 @dataclass(frozen=True)
 class Unusual:
-    """A function that DuckDB computes as Java does except for some texts, for which it is called in Python.
+    """A function for which DuckDB gives Java's results except for some texts. For those texts Python computes it.
 
     ``condition`` is a template (see :mod:`sql.language.lowering.template`) that is true for these texts.
     """

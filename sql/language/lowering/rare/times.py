@@ -1,6 +1,6 @@
-"""Functions that read and write dates and times by a pattern of Java's, and CONVERT_TZ.
+"""Functions that parse and format dates and times with a Java pattern, and CONVERT_TZ.
 
-Times are numbers here: a TIMESTAMP is epoch ms, a DATE days from 1970, and a TIME ms from midnight.
+Times are numbers here: a TIMESTAMP is epoch ms, a DATE is days since 1970, and a TIME is ms since midnight.
 Patterns with letters that these functions do not support are refused by :func:`check`.
 """
 
@@ -31,7 +31,7 @@ _CYCLE_YEARS, _CYCLE_DAYS, _TO_1970 = 400, 146_097, date(1970, 1, 1).toordinal()
 
 
 def check(pattern: str) -> None:
-    """Raises UnknownFormat for a pattern that is not written here."""
+    """Raises UnknownFormat for a pattern that this module cannot write."""
     for match in _TOKEN.finditer(pattern):
         token = match[0]
         if token == "'" or token in ("{", "}", "#", "[", "]") or (match[1] and not _WRITTEN.fullmatch(token)):
@@ -174,7 +174,7 @@ def _offset_field(token: str, seconds: int) -> str:
 
 @udf(name="ksql_format_timestamp")
 def format_timestamp(milliseconds: int, pattern: str, zone: str) -> str | None:
-    """A TIMESTAMP in a pattern, as the clocks of a zone show it; NULL for an unknown zone."""
+    """Format a TIMESTAMP with a pattern, in the local time of a zone. NULL for an unknown zone."""
     try:
         region = zone_of(zone)
     except ValueError:
@@ -186,19 +186,19 @@ def format_timestamp(milliseconds: int, pattern: str, zone: str) -> str | None:
 
 @udf(name="ksql_format_date")
 def format_date(days: int, pattern: str) -> str | None:
-    """A DATE in a pattern; NULL if the pattern asks for a time."""
+    """Format a DATE with a pattern. NULL if the pattern contains fields of a time."""
     return _written(pattern, days, None)
 
 
 @udf(name="ksql_format_time")
 def format_time(clock: int, pattern: str) -> str | None:
-    """A TIME in a pattern; NULL if the pattern asks for a date."""
+    """Format a TIME with a pattern. NULL if the pattern contains fields of a date."""
     return _written(pattern, None, clock)
 
 
 @udf(name="ksql_parse_timestamp")
 def parse_timestamp(text: str, pattern: str, zone: str) -> int | None:
-    """The TIMESTAMP in a text; NULL for a text of another form or an unknown zone."""
+    """The TIMESTAMP in a text. NULL if the text does not match the pattern, or the zone is unknown."""
     form = timestamp_format(pattern, zones=True)
     written = form.zone(text)
     try:
@@ -210,7 +210,7 @@ def parse_timestamp(text: str, pattern: str, zone: str) -> int | None:
 
 @udf(name="ksql_parse_time")
 def parse_time(text: str, pattern: str) -> int | None:
-    """The TIME in a text."""
+    """The TIME in a text, in ms since midnight."""
     fields = timestamp_format(pattern).read(text)
     if fields is None or not fields.keys() & {"hour", "half"}:
         return None
@@ -220,7 +220,7 @@ def parse_time(text: str, pattern: str) -> int | None:
 
 @udf(name="ksql_string_to_date")
 def string_to_date(text: str, pattern: str) -> int | None:
-    """The days from 1970 of a date in a text, which has to have year, month and day."""
+    """The date in a text, in days since 1970. The text must have a year, month and day."""
     fields = timestamp_format(pattern).read(text)
     if fields is None or not fields.keys() >= {"year", "month", "day"}:
         return None
@@ -230,7 +230,7 @@ def string_to_date(text: str, pattern: str) -> int | None:
 
 @udf(name="ksql_convert_tz")
 def convert_tz(milliseconds: int, given: str, wanted: str) -> int | None:
-    """A TIMESTAMP that is the local time of a zone, as the local time of another one."""
+    """Convert a TIMESTAMP from the local time of one zone to the local time of another."""
     try:
         utc = milliseconds - zone_of(given).offset_of_local(milliseconds)
         return utc + zone_of(wanted).offset(utc)

@@ -102,7 +102,7 @@ def url_extract_fragment(url: str) -> str | None:
 
 @udf(name="ksql_url_extract_parameter")
 def url_extract_parameter(url: str, name: str) -> str | None:
-    """The value of the first parameter of a name, in the decoded query; '' if the parameter has no value."""
+    """The value of the first query parameter with a name, decoded. '' if the parameter has no value."""
     parsed = _parsed(url)
     query = parsed and _decoded(parsed.query)
     for pair in (query or "").split("&") if query is not None else ():
@@ -114,13 +114,13 @@ def url_extract_parameter(url: str, name: str) -> str | None:
 
 @udf(name="ksql_url_encode_param")
 def url_encode_param(text: str) -> str:
-    """A text as a parameter of a URL."""
+    """Encode a text as a URL parameter."""
     return quote_plus(text, safe="*-._").replace("~", "%7E")
 
 
 @udf(name="ksql_url_decode_param")
 def url_decode_param(text: str) -> str | None:
-    """A parameter of a URL as text; NULL if it has a percent sign without two digits."""
+    """Decode a URL parameter. NULL if a percent sign is not followed by two hexadecimal digits."""
     if _BAD_ESCAPE.search(text):
         return None
     return unquote_to_bytes(text.replace("+", " ")).decode("utf-8", "replace")

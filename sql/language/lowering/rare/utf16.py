@@ -1,10 +1,10 @@
-"""Texts as Java has them: of UTF-16 units. A character beyond U+FFFF counts twice there."""
+"""Texts as Java stores them: sequences of UTF-16 units. A character beyond U+FFFF counts twice."""
 
 from __future__ import annotations
 
 
 def units(text: str) -> str:
-    """A text with a character for each of Java's units."""
+    """A text with one character for each UTF-16 unit."""
     if not text or max(text) <= "\uffff":
         return text
     raw = text.encode("utf-16-le", "surrogatepass")
@@ -12,7 +12,7 @@ def units(text: str) -> str:
 
 
 def joined(text: str) -> str:
-    """A text of units as Python has it. Half a character is none of UTF-8: ``?`` stands for it, as in Java."""
+    """The inverse of :func:`units`. Half a surrogate pair is not valid in UTF-8, so it becomes ``?``, as in Java."""
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass").encode(
         "utf-8", "replace"
     ).decode()

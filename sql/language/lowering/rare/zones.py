@@ -24,7 +24,7 @@ SHORT_NAMES = {
     "PST": "America/Los_Angeles", "SAST": "Africa/Johannesburg", "SGT": "Asia/Singapore", "WEST": "Europe/Lisbon",
     "WET": "Europe/Lisbon",
 }  # fmt: skip
-"""The regions that Java's formatters take these names for (observed on a 7.9.1). EST in July is daylight time, too."""
+"""The regions that Java's formatters take these names for (observed on 7.9.1). EST in July is daylight time, too."""
 
 
 class Zone:
@@ -66,7 +66,7 @@ class Zone:
     def offset_of_local(self, milliseconds: int) -> int:
         """The offset of a local time, given as if it were UTC.
 
-        Of a time that clocks skip or show twice it is the smaller offset (observed on a 7.9.1).
+        For a local time that clocks skip or show twice, the smaller offset counts (observed on 7.9.1).
         """
         if self.fixed is not None:
             return self.fixed
@@ -77,7 +77,7 @@ class Zone:
 
 @lru_cache(maxsize=200)
 def zone_of(name: str) -> Zone:
-    """The zone of a name. Raises ValueError."""
+    """The zone with a name. Raises ValueError for an unknown name."""
     return Zone(name)
 
 

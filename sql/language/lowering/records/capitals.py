@@ -32,8 +32,9 @@ _QUOTE = 0x22
 
 
 class Capitals:
-    """Finds the lines that may spell one of some lower-case names differently, and lines that may not be JSON
-    for ksqlDB."""
+    """Finds lines that may spell a lower-case name differently, and lines that may not be valid JSON for
+    ksqlDB.
+    """
 
     def __init__(self, names: Sequence[str]) -> None:
         self._upper = {name.upper() for name in names}
@@ -87,7 +88,7 @@ class Capitals:
         for count, names in self._ends.items():
             is_name |= np.isin(lower >> np.uint64(_BITS - 8 * count), names)
         for at in np.flatnonzero(~is_name & ((last & _HIGH) != 0)):
-            # Only few letters beyond ASCII have an ASCII letter as their upper case.
+            # Only a few letters beyond ASCII have an ASCII letter as their upper case.
             name = bytes(text[: ends[at]]).rpartition(b'"')[2]
             is_name[at] = name.decode("utf-8", "replace").upper() in self._upper
         return ends[is_name]
@@ -153,7 +154,7 @@ def _word_before(text: Bytes, places: npt.NDArray[np.intp]) -> npt.NDArray[np.ui
     starts = np.maximum(places - _WORD, 0)
     missing = np.clip(starts - places + _WORD, 0, _WORD).astype(np.uint64)
     words = every[starts]
-    # A shift by all bits would leave the words as they are.
+    # A shift by the full width of a word would leave the word unchanged.
     shifted = words << (np.uint64(8) * np.minimum(missing, np.uint64(_WORD - 1)))
     return np.where(missing == _WORD, np.uint64(0), shifted)
 

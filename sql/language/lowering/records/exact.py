@@ -1,4 +1,4 @@
-"""ksqlDB's JSON deserializer for one record at a time. It is slow, and right for every record.
+"""ksqlDB's JSON deserializer for one record at a time. It is slow, but correct for every record.
 
 DuckDB reads most records itself (:mod:`.rows`). This module rewrites the records that DuckDB may read differently
 from ksqlDB. They have names in another case, values of a wrong type, numbers that wrap around, or invalid JSON. The
@@ -92,7 +92,7 @@ def spec_of(kind: StructType, keys: Mapping[str, str]) -> str:
 
 
 def parsed(line: str) -> Any:
-    """A text's first JSON value. What follows the value does no harm. Raises ValueError."""
+    """A text's first JSON value. Text after the value is ignored. Raises ValueError."""
     text = line.removeprefix("\ufeff").lstrip(_SPACE)
     value, end = _DECODER.raw_decode(text)
     if not isinstance(value, dict | list) and end < len(text) and text[end] not in _SPACE:

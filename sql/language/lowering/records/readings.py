@@ -44,7 +44,7 @@ def parsed(
 ) -> str:
     """The fields of a record's text. A STRING is text, a STRUCT has its fields, and all other types are JSON.
 
-    ``widened`` has, for the paths of structs, the names of further texts in them.
+    ``widened`` maps the path of a struct to the names of additional text fields to read from it.
     """
     shape = _shape(kind, keys)
     for path, more in (widened or {}).items():
@@ -109,7 +109,7 @@ def converted(kind: ArrayType | MapType, held: str, keys: Keys) -> str:
 
 
 def assembled(kind: ArrayType | MapType, held: str, values: str, keys: Keys) -> str:
-    """An array or map of its values. NULL if one of the values is NULL but was not a JSON null."""
+    """An array or map, built from its values. NULL if a value is NULL but was not null in the JSON."""
     whole = values if isinstance(kind, ArrayType) else f"MAP(map_keys({held}), {values})"
     whole_list = f"CASE WHEN list_count({values}) = list_count({_members(kind, held)}) THEN {whole} END"
     return f"CAST({whole_list} AS {_type(kind, keys, exact=True)})"
@@ -121,7 +121,7 @@ def all_null(values: list[str]) -> str:
 
 
 def packed(kind: StructType, given: str, fields: list[str], keys: Keys) -> str:
-    """A struct of its fields' values. NULL if ``given`` is NULL."""
+    """A struct, built from the values of its fields. NULL if ``given`` is NULL."""
     pairs = ", ".join(
         f"{quoted(keys[name])} := {value}" for (name, _), value in zip(kind.fields, fields, strict=True)
     )

@@ -44,8 +44,8 @@ _Path = tuple[str, ...]
 class Default:
     """A value for a column in records that do not have it.
 
-    ``sql`` computes it from the record's text in ``line``, and from texts that are read with the record. For each name
-    of these in ``sql``, ``texts`` has the path of a declared struct, and the text's name in it as records spell it.
+    ``sql`` computes the value from the record's text in ``line``, and from additional text fields of the record. For
+    the name of each such field in ``sql``, ``texts`` has the path of a declared struct, and the field's name in JSON.
     """
 
     column: str
@@ -53,7 +53,7 @@ class Default:
     sql: str
 
     def suits(self, source: Source, names: Spelling) -> bool:
-        """Whether DuckDB can read the texts with the records of a source."""
+        """Whether DuckDB can read the additional text fields together with the records of a source."""
         places = dict(_places(_type_of(_read(source))))
         return all(_has_room(places.get(path), key, names) for path, key in self.texts.values())
 

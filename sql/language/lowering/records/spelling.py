@@ -35,8 +35,10 @@ class Spelling:
 
     @property
     def inexact(self) -> list[str]:
-        """The JSON names of the fields that ksqlDB finds in any case. A quoted name that is not upper case must match
-        exactly."""
+        """The JSON names of the fields that ksqlDB matches regardless of case.
+
+        A quoted name that is not upper case must match exactly.
+        """
         return [key for name, key in self.keys.items() if name == name.upper()]
 
     @property
@@ -51,8 +53,9 @@ class Spelling:
 
     @property
     def pattern(self) -> str:
-        """A regular expression (RE2) that matches each line with another spelling of a name, and each line that DuckDB
-        accepts as JSON although it is not."""
+        """A regular expression (RE2) for lines with another spelling of a name, and for invalid JSON that DuckDB
+        accepts.
+        """
         if self.is_unsafe:
             return ""
         ways = "|".join(filter(None, map(_other_ways, self.inexact))) or r"[^\s\S]"

@@ -1,8 +1,8 @@
 """ksqlDB's aggregate functions in Spark's SQL.
 
-In a template, ``{0}`` is the argument, and ``{n}`` is the number of values that TOPK keeps. ``{over}`` is empty, or
-the window of an aggregate of the rows up to each one. Spark has no FILTER there, so NULL stands for rows that do not
-count.
+In a template, ``{0}`` is the argument, and ``{n}`` is the number of values that TOPK keeps. ``{over}`` is empty, or an
+OVER clause that aggregates the rows up to the current one. Spark allows no FILTER with OVER, so NULL replaces the
+values of rows that do not count.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ _RESULTS = {
 
 
 def aggregate(call: exp.Anonymous, lowering: SparkLowering, state: str, over: str = "") -> tuple[str, str]:
-    """The aggregate that Spark computes, and the call's result from it. ``state`` names the aggregate in the result.
+    """The aggregate that Spark computes, and the SQL of the call's result. ``state`` names the aggregate in that SQL.
 
-    With ``over``, a window, it is the aggregate of the rows up to each one.
+    With ``over``, a window, the aggregate covers the rows up to the current one.
 
     Raises SqlError for an aggregate that Spark cannot compute exactly.
     """

@@ -43,7 +43,7 @@ _JSON_FIELD = (
     "CASE WHEN is_variant_null(try_variant_get(try_parse_json({0}), {1}, 'variant')) THEN 'null'"
     " ELSE get_json_object({0}, {1}) END"
 )
-# Spark writes numbers in its own way. try_parse_json gives NULL for repeated names, and for what follows the JSON.
+# Spark formats numbers differently. try_parse_json returns NULL for repeated names, and for text after the JSON.
 _ODD_JSON = "(try_parse_json({0}) IS NULL OR {0} RLIKE '[0-9][.eE]|-0')"
 # Spark does not write scalars as JSON. So the value becomes a field, and its text is cut out of the braces.
 _JSON_TEXT = (
@@ -83,7 +83,7 @@ class SparkLowering(Calls):
         return super().literal(literal)
 
     def json_field(self, json_text: str, names: Sequence[str], in_python: Callable[[str], str]) -> str:
-        """Spark calls Python for all rows, also in a branch of a CASE, so the others give it NULL."""
+        """Spark calls Python for all rows, even in a branch of a CASE. So rows of other branches pass NULL."""
         try:
             paths = self._json_paths(names)
         except ValueError:
@@ -202,7 +202,7 @@ class SparkLowering(Calls):
     def rounded(self, name: str, kind: KsqlType, value: str) -> str:
         if name == "ABS" or kind != DOUBLE:
             return super().rounded(name, kind, value)
-        # Spark converts it to BIGINT. Doubles from 2^53 on, which are all whole, may not fit.
+        # Spark converts the number to BIGINT. DOUBLEs from 2^53 on are whole numbers, and may not fit.
         return self.once(
             [value],
             lambda once: (
@@ -262,7 +262,7 @@ class SparkLowering(Calls):
     def time_of_number(self, kind: KsqlType, value: str) -> str:
         if kind == DATE:
             return f"date_from_unix_date(CAST({value} AS INT))"
-        if value.isdecimal() or _CALL_OF_PYTHON in value:  # the functions in Python give no greater numbers
+        if value.isdecimal() or _CALL_OF_PYTHON in value:  # the Python functions return no greater numbers
             return f"CAST(timestamp_millis({value}) AS TIMESTAMP_NTZ)"
         return self._filled("FROM_UNIXTIME", [value])
 
@@ -334,7 +334,7 @@ class SparkLowering(Calls):
         literal = self.text(pattern)
         extracted = f"regexp_extract({value}, {literal}, {group or 0})"
         if group in (None, "0") and spans_all(pattern):
-            # It is the whole text, except that Java's $ also matches before a final line end.
+            # The match is the whole text, except that Java's $ also matches before a final line end.
             ends = ", ".join(map(spark_text, _LINE_ENDS))
             extracted = f"CASE WHEN right({value}, 1) IN ({ends}) THEN {extracted} ELSE {value} END"
         return f"CASE WHEN {value} RLIKE {literal} THEN {extracted} END"

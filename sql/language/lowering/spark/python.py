@@ -13,6 +13,6 @@ if TYPE_CHECKING:
 
 
 def register(session: SparkSession, query: str) -> None:
-    """Make the functions that a query calls known to a session. Spark takes milliseconds for each."""
+    """Register the functions that a query calls with a session. Registering one takes Spark some milliseconds."""
     called = [definition for name, definition in table.definitions().items() if spark_quoted(name) in query]
     udfs.register_scalars(session, called)

@@ -1,6 +1,6 @@
-"""ksqlDB's aggregates over a table in Spark's SQL: they can take a value out again when a row changes.
+"""ksqlDB's aggregates over a table in Spark's SQL. When a row changes, they remove its old value.
 
-Their rows have a column ``_sign``: 1 for a value that comes in, -1 for one that goes out.
+Their rows have a column ``_sign``: 1 for a value to add, -1 for a value to remove.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from opensea_metrics.sql.language.lowering.spark.expressions import SparkLowerin
 
 
 def reversible(call: exp.Anonymous, lowering: SparkLowering, state: str, over: str = "") -> tuple[str, str]:
-    """The aggregate of one call over the changes of a table, and the call's result from it, as ``aggregate`` has them.
+    """The aggregate of one call over the changes of a table, and the SQL of the result, as for ``aggregate``.
 
-    Raises SqlError for an aggregate that cannot take values out, or not exactly.
+    Raises SqlError for an aggregate that cannot remove values, or not exactly.
     """
     name = str(call.this).upper()
     aggregate(call, lowering, state)  # raises SqlError for arguments that Spark does not support

@@ -45,10 +45,10 @@ def as_source(source: Source, relation: str, available: Sequence[str], carried: 
 
 
 def rows(analysis: Analysis, relation: str, passed: Sequence[str] = (), carried: Sequence[str] = ()) -> str:
-    """A SELECT without groups over a relation: its columns, ROWTIME, ``_off``, and what is ``carried``.
+    """A SELECT without groups over a relation: its columns, ROWTIME, ``_off``, and the ``carried`` columns.
 
-    ``passed`` are further columns of the relation that the result keeps. Rows are kept regardless of the WHERE
-    clause if the first of these columns is not NULL.
+    ``passed`` are further columns of the relation that the result keeps. Rows whose first such column is not NULL are
+    kept regardless of the WHERE clause.
     """
     columns, relation, kept = _selected(analysis, relation)
     if passed:
@@ -58,9 +58,9 @@ def rows(analysis: Analysis, relation: str, passed: Sequence[str] = (), carried:
 
 
 def changes(analysis: Analysis, relation: str) -> str:
-    """The changes of the table that a SELECT without groups gives: its columns, and the order of the items.
+    """The changes of the table that a SELECT without groups defines: its columns, and the order of the items.
 
-    A row that the WHERE clause leaves out is deleted.
+    A row that the WHERE clause excludes is deleted.
     """
     columns, relation, kept = _selected(analysis, relation)
     order = f"_n, _s, _part, _time, _gone OR coalesce(NOT ({kept}), true) AS _gone"
@@ -134,7 +134,8 @@ def grouped(analysis: Analysis, relation: str, time: StreamTime | None = None) -
 def history(analysis: Analysis, relation: str) -> str:
     """All changes of the rows of a grouped SELECT without a window, in the order of ``_off``.
 
-    They have the SELECT's columns, ROWTIME, ``_off``, ``_part``, and ``_gone``: whether HAVING leaves the row out.
+    They have the SELECT's columns, ROWTIME, ``_off``, ``_part``, and ``_gone``, which is true if HAVING excludes the
+    row.
     """
     keys = ", ".join(f"_k{index}" for index in range(len(analysis.group)))
     over = f" OVER (PARTITION BY {keys} ORDER BY _off ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)"

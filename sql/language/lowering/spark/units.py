@@ -1,7 +1,8 @@
 """Functions that count the characters of a text, as templates in Spark's SQL (:mod:`sql.language.lowering.scalars`).
 
-Java counts UTF-16 units, so a character beyond U+FFFF counts twice: it is a pair. Spark has no units. For a text with
-pairs, the templates take the bytes of its UTF-16 form. DuckDB calls Python for such texts (``rare/table.py``).
+Java counts UTF-16 units. A character beyond U+FFFF counts twice, because it is a surrogate pair. Spark counts
+characters. For a text with pairs, the templates use the bytes of its UTF-16 encoding. DuckDB calls Python for such
+texts (``rare/table.py``).
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ def _padded(function: str, of_pairs: str) -> str:
     return f"CASE WHEN {{2}} <> '' AND {{1}} >= 0 THEN {usual} END"
 
 
-# Half a pair may end the padding. Java would not decode it together with the text that follows.
+# The padding may end with half a surrogate pair. Java would not decode that half together with the text after it.
 _LEFT = _text(f"lpad(unhex(''), 2 * ({{1}} - {_LENGTH}), {_PADDING})")
 _CUT = _text(f"substring({_BYTES}, 1, 2 * {{1}})")
 _AT = "instr({0}, {1})"
