@@ -75,6 +75,7 @@ class KsqlClient:
     access: Access = field(default_factory=Access, repr=False)
     wait: float = 0.5
     guard: str | None = field(default=None, init=False)
+    first: str = field(default="", init=False)
     _transport: Transport = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -87,6 +88,15 @@ class KsqlClient:
         guarded = copy.copy(self)
         guarded.guard = guard
         return guarded
+
+    def preceded_by(self, statements: str) -> Self:
+        """A copy that sends ``statements``, which are INSERT INTO … VALUES, in front of each command, in its request.
+
+        The server carries them out first, or none if it refuses the command. Errors name the command only.
+        """
+        preceded = copy.copy(self)
+        preceded.first = statements
+        return preceded
 
     def info(self) -> ServerInfo:
         """Version, service id and status of the server."""
@@ -119,7 +129,7 @@ class KsqlClient:
         Raises KsqlError if the server refuses one; then it runs none of them. Also raises
         StatementFailed, OutcomeUnknown, ServerUnreachable and GuardFailed.
         """
-        reply = self._transport.ksql(text, properties, self.guard)
+        reply = self._transport.ksql(text, properties, self.guard, self.first)
         try:
             results = [CommandResult.of(entity) for entity in reply]
         except WrongShape as error:
@@ -142,15 +152,17 @@ class KsqlClient:
                 check_shape(entity)
         return reply
 
-    def everything(self) -> tuple[tuple[ServerSource, ...], tuple[ServerQuery, ...], tuple[ServerTopic, ...]]:
-        """All streams and tables, queries and topics, from one request."""
-        statements = "SHOW STREAMS; SHOW TABLES; SHOW QUERIES; SHOW TOPICS;"
-        streams, tables, queries, topics = self.ask(statements)
+    def everything(
+        self, with_queries: bool = True
+    ) -> tuple[tuple[ServerSource, ...], tuple[ServerQuery, ...], tuple[ServerTopic, ...]]:
+        """All streams and tables, queries and topics, from one request. The texts of queries make a long reply."""
+        statements = "SHOW STREAMS; SHOW TABLES; SHOW TOPICS;" + " SHOW QUERIES;" * with_queries
+        streams, tables, topics, *queries = self.ask(statements)
         with self._reading(_request(statements)):
             sources = (*members(streams, "streams"), *members(tables, "tables"))
             return (
                 tuple(map(ServerSource.of, sources)),
-                tuple(map(ServerQuery.of, members(queries, "queries"))),
+                tuple(ServerQuery.of(query) for reply in queries for query in members(reply, "queries")),
                 tuple(map(ServerTopic.of, members(topics, "topics"))),
             )
 

@@ -29,7 +29,7 @@ _PLACE = Place("<server>", 1, 1)
 
 @dataclass(frozen=True)
 class Server:
-    """Streams and tables by name, queries by id, and the names of topics.
+    """Streams and tables by name, queries by id (unless they were left out), and the names of topics.
 
     ``partitions``: the number of partitions of each topic. ``described``: the streams and tables that exist and
     whose description was requested. ``is_embedded``: this is the embedded server, which supports less.
@@ -48,12 +48,13 @@ class Server:
 
     def writers(self, target: str | None) -> tuple[str, ...]:
         """The ids of the queries that write into a stream or table."""
-        return tuple(sorted(query.id for query in self.queries.values() if target in query.sinks))
+        described = self.described[target].write_queries if target and target in self.described else ()
+        return tuple(sorted({query.id for query in (*self.queries.values(), *described) if target in query.sinks}))
 
 
-def look(client: KsqlClient, describe: Iterable[str] | None = ()) -> Server:
+def look(client: KsqlClient, describe: Iterable[str] | None = (), with_queries: bool = True) -> Server:
     """Ask a server. ``describe``: the names to describe, None for all."""
-    known, queries, topics = client.everything()
+    known, queries, topics = client.everything(with_queries)
     names = [source.name for source in known]
     wanted = names if describe is None else [name for name in set(describe) if name in names]
     return Server(

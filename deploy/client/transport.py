@@ -67,15 +67,16 @@ class Transport:
         self._pushes = api(self.url, http, httpx.Timeout(timeout, read=None), math.inf)
 
     def ksql(
-        self, text: str, properties: Mapping[str, str] | None = None, guard: str | None = None
+        self, text: str, properties: Mapping[str, str] | None = None, guard: str | None = None, first: str = ""
     ) -> list[Row]:
         """Send statements once. Raises KsqlError if refused, OutcomeUnknown, ServerUnreachable.
 
         ``guard`` is the name of a stream. A DESCRIBE of it is sent in front of the statements. ksqlDB checks
         all statements of a request before it runs the first. If the stream is gone, the server does nothing
-        and GuardFailed is raised.
+        and GuardFailed is raised. ``first`` are INSERT INTO … VALUES, which no error names.
         """
-        guarded = f"DESCRIBE `{guard}`; {text}" if guard else text
+        whole = f"{first} {text}" if first else text
+        guarded = f"DESCRIBE `{guard}`; {whole}" if guard else whole
         try:
             with until(time.monotonic() + self._timeout):
                 reply = self._commands.ksql(guarded, stream_properties=dict(properties or {}))

@@ -31,7 +31,6 @@ from opensea_metrics.deploy.migrations.run.executor import Run, execute
 from opensea_metrics.deploy.migrations.run.progress import Report, ignore
 from opensea_metrics.sql.language.catalog.catalog import Catalog
 from opensea_metrics.sql.language.functions import library
-from opensea_metrics.sql.language.lowering import support
 from opensea_metrics.sql.language.lowering.refusals import Unsupported
 from opensea_metrics.sql.language.project.project import Project, load_project
 from opensea_metrics.sql.language.statements.statements import Statement
@@ -55,6 +54,9 @@ def validate(
     Raises SqlErrors with all errors, also for files without statements. With ``for_embedded``, features that only
     ksqlDB has are errors too.
     """
+    # Imported here, because it takes long, and other verbs do not need it.
+    from opensea_metrics.sql.language.lowering import support
+
     unsupported: list[Unsupported] = []
 
     def support_of(before: Catalog, statement: Statement, after: Catalog) -> None:
@@ -193,8 +195,9 @@ def plan_rollback(
 def status(
     client: KsqlClient, root: Path | None = None, variables: Variables | None = None
 ) -> tuple[VersionStatus, ...]:
-    """The status of each version."""
-    return make_status(load_project(root, variables).migrations, RecordStore(client).read())
+    """The status of each version. Only files that differ from the record are parsed."""
+    recorded = RecordStore(client).read()
+    return make_status(load_project(root, variables, parse=False).migrations, recorded)
 
 
 def lock_holder(client: KsqlClient) -> str | None:

@@ -9,7 +9,6 @@ from opensea_metrics.deploy.client import KsqlClient
 from opensea_metrics.deploy.client.snapshot import look
 from opensea_metrics.deploy.commands.site import Site, Variables, checked, running, who
 from opensea_metrics.deploy.migrations.errors import MigrationError
-from opensea_metrics.deploy.migrations.plan.baseline import make_adoption, make_baseline
 from opensea_metrics.deploy.migrations.plan.drift import (
     Drift,
     DriftKind,
@@ -18,7 +17,12 @@ from opensea_metrics.deploy.migrations.plan.drift import (
     find_drift,
 )
 from opensea_metrics.deploy.migrations.plan.files import FileChange, changed_files
-from opensea_metrics.deploy.migrations.plan.repair import Repair, make_repair
+from opensea_metrics.deploy.migrations.plan.repair import (
+    Repair,
+    make_adoption,
+    make_baseline,
+    make_repair,
+)
 from opensea_metrics.deploy.migrations.record.records import Recorded
 from opensea_metrics.deploy.migrations.record.store import RecordStore
 from opensea_metrics.deploy.migrations.run.executor import Run, now
@@ -147,9 +151,10 @@ def drop_extra(
 
 
 def _write(records: Recorded, run: Run) -> None:
-    run.store.write_statements(records.statements)
+    run.store.note_statements(records.statements)
     known = {record.version: record for record in (*run.store.read().applied, *records.versions)}
-    run.store.write_versions(records.versions, known[max(known)] if known else None)
+    for version in records.versions:
+        run.store.note_version(version, known[max(known)] if known else None)
     run.store.settle()
 
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from opensea_metrics.core.errors import SqlError
 from opensea_metrics.deploy.embedded import metastore
 from opensea_metrics.deploy.embedded.health import ServerPart
-from opensea_metrics.deploy.embedded.metastore import TopicInfo
 from opensea_metrics.deploy.embedded.rounds import Rounds
 from opensea_metrics.deploy.embedded.statements import effects
 from opensea_metrics.deploy.embedded.storage import transaction
@@ -67,10 +66,6 @@ class Engine(Rounds):
         """The number of the newest statement that changed the catalog, or -1 before the first."""
         return self._next - 1
 
-    def topics(self) -> dict[str, TopicInfo]:
-        """All topics, by name. Call it only while holding :meth:`turn`."""
-        return {topic.name: topic for topic in metastore.list_topics(self._cursor, self.root)}
-
     def check(self, statement: Statement, before: Catalog, after: Catalog) -> None:
         """Raises Unsupported for a statement that the embedded server cannot run. Nothing is changed."""
         with self._turn:
@@ -79,7 +74,7 @@ class Engine(Rounds):
     def execute(
         self, statement: Statement, properties: Mapping[str, str], after: Catalog | None = None
     ) -> StatementOutcome:
-        """Carry out a CREATE, DROP, INSERT, TERMINATE, PAUSE or RESUME that has passed :meth:`check`.
+        """Carry out a CREATE, DROP, INSERT … SELECT, TERMINATE, PAUSE or RESUME that has passed :meth:`check`.
 
         ``after`` is the catalog after the statement, if the caller has computed it in this :meth:`turn`.
         Raises SqlError if the statement is refused. In that case nothing has changed.
@@ -87,8 +82,6 @@ class Engine(Rounds):
         with self._turn:
             self._check()
             self._last_statement = time.monotonic()
-            if statement.kind is Kind.INSERT_VALUES:
-                return self._insert(statement)
             if statement.kind in (Kind.PAUSE, Kind.RESUME):
                 return self._pause(statement)
             before, number = self.catalog, self._next
@@ -107,7 +100,9 @@ class Engine(Rounds):
             self.catalog, self._next = after, number + 1
             self._places.forget()
             self.health.keep_only(after.queries)
-            self._logs = log_tables.logs(self._cursor)
+            if statement.kind not in (Kind.CREATE_STREAM, Kind.CREATE_TABLE):
+                self._logs = log_tables.logs(self._cursor)
+            self._declared = metastore.declared_topics(self._cursor)
             if query_id:
                 self._due |= after.queries.keys()
                 self._feed(after.sources[statement.name or ""].topic)
@@ -125,11 +120,15 @@ class Engine(Rounds):
         self._due |= chosen
         return StatementOutcome(self._next - 1, "Query resumed.")
 
-    def _insert(self, statement: Statement) -> StatementOutcome:
-        with transaction(self._cursor):
-            effects.insert(self._cursor, statement, self._topics())
-        self._note_inserted(self.catalog.sources[statement.name or ""])
-        return StatementOutcome(self._next - 1, "")
+    def insert_values(self, statements: Sequence[Statement]) -> None:
+        """Carry out INSERT … VALUES statements, which :meth:`check` has passed: all or none. Raises SqlError."""
+        with self._turn:
+            self._check()
+            self._last_statement = time.monotonic()
+            with transaction(self._cursor):
+                effects.insert(self._cursor, statements, self._topics())
+            for name in {statement.name or "": None for statement in statements}:
+                self._note_inserted(self.catalog.sources[name])
 
     def insert(self, source: Source, records: Sequence[TopicRecord]) -> None:
         """Add records to a source's topic, all or none. Raises SqlError if the source was dropped or replaced."""

@@ -16,6 +16,7 @@ from opensea_metrics.deploy.embedded import metastore
 from opensea_metrics.deploy.embedded.files import refusals
 from opensea_metrics.deploy.embedded.files.archive import Register
 from opensea_metrics.deploy.embedded.health import Health, ServerPart
+from opensea_metrics.deploy.embedded.metastore import TopicInfo
 from opensea_metrics.deploy.embedded.storage import Storage, damaged
 from opensea_metrics.deploy.embedded.topics import log_tables, processing_log, readers, record_store
 from opensea_metrics.deploy.embedded.topics.disk import DiskUse, disk_use
@@ -78,6 +79,7 @@ class EngineState:
         try:
             self.catalog, self._next = metastore.load(self._cursor)
             self._logs = log_tables.logs(self._cursor)
+            self._declared = metastore.declared_topics(self._cursor)
             self._with_records = {*record_store.topics_with_records(self._cursor), processing_log.TOPIC}
             self._refused = refusals.load(self._cursor)
         except duckdb.Error as error:
@@ -154,14 +156,20 @@ class EngineState:
     def partitions(self, name: str) -> int:
         """The partitions of a topic."""
         with self._turn:
-            return self.topic(name).partitions(self._cursor)
+            return self.topic(name).partitions()
+
+    def topics(self) -> dict[str, TopicInfo]:
+        """All topics, by name. Raises SqlError if the archive's directories cannot be listed."""
+        return metastore.all_topics(self._declared, self.root)
 
     def topic(self, name: str) -> RecordTopic:
         """A topic as it is now."""
         return self._topics().topic(name)
 
     def _topics(self, catalog: Catalog | None = None) -> StoredTopics:
-        return StoredTopics(catalog or self.catalog, self._logs, self.register, self._counts, self._with_records)
+        return StoredTopics(
+            catalog or self.catalog, self._logs, self.register, self._declared, self._counts, self._with_records
+        )
 
     def _feed(self, topic: str) -> None:
         """Wake all readers of a topic, because it has new records."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,30 +40,28 @@ def record(cursor: duckdb.DuckDBPyConnection, number: int, text: str) -> None:
     cursor.execute("INSERT INTO meta.commands (seq, statement) VALUES (?, ?)", [number, text])
 
 
-def list_topics(cursor: duckdb.DuckDBPyConnection, root: Path) -> list[TopicInfo]:
-    """The topics that statements created, and the topics in the archive.
+def declared_topics(cursor: duckdb.DuckDBPyConnection) -> dict[str, TopicInfo]:
+    """The topics that statements created, by name."""
+    rows = cursor.execute("SELECT name, partitions, replicas FROM meta.topics").fetchall()
+    return {name: TopicInfo(name, partitions, replicas) for name, partitions, replicas in rows}
+
+
+def all_topics(declared: Mapping[str, TopicInfo], root: Path) -> dict[str, TopicInfo]:
+    """The topics that statements created, and the topics in the archive, in the order of their names.
 
     Raises SqlError if the archive's directories cannot be listed.
     """
-    rows = cursor.execute("SELECT name, partitions, replicas FROM meta.topics").fetchall()
-    known = {name: TopicInfo(name, partitions, replicas) for name, partitions, replicas in rows}
     try:
         names = walk.directories(root)
     except OSError as error:
         raise SqlError(f"cannot list {root}: {os_reason(error)}", code=50000) from error
-    undeclared = (_of_directory(root, name) for name in names if name not in known)
-    return sorted([*known.values(), *undeclared], key=lambda topic: topic.name)
+    others = {name: _of_directory(root, name) for name in names if name not in declared}
+    return dict(sorted({**declared, **others}.items()))
 
 
 def partitions_by_topic(cursor: duckdb.DuckDBPyConnection) -> dict[str, int]:
     """The numbers of partitions of all topics that statements have declared."""
     return dict(cursor.execute("SELECT name, partitions FROM meta.topics").fetchall())
-
-
-def partitions(cursor: duckdb.DuckDBPyConnection, topic: str) -> int:
-    """The number of partitions of a topic. It is 1 if no statement has declared the topic."""
-    declared = cursor.execute("SELECT partitions FROM meta.topics WHERE name = ?", [topic]).fetchone()
-    return int(declared[0]) if declared else 1
 
 
 def partitions_of_files(root: Path, topic: str) -> int:

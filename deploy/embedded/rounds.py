@@ -13,6 +13,7 @@ from opensea_metrics.deploy.embedded.engine_state import EngineState
 from opensea_metrics.deploy.embedded.files import refusals, walk
 from opensea_metrics.deploy.embedded.health import ServerPart
 from opensea_metrics.deploy.embedded.queries import persistent
+from opensea_metrics.deploy.embedded.queries.persistent import Moved
 from opensea_metrics.deploy.embedded.storage import transaction
 from opensea_metrics.deploy.embedded.topics import log_tables, processing_log, readers, retention
 from opensea_metrics.deploy.embedded.topics.processing_log import Report
@@ -195,19 +196,15 @@ class Rounds(EngineState):
                 return False
             if unread:
                 return self._move([query], unread)
-            try:
-                together = self._reading_alike(query)
-            except duckdb.Error as error:
-                return self._failed(query, error)
-            return self._move(together)
+            return self._move(self._together(query))
 
-    def _reading_alike(self, query: Query) -> list[Query]:
-        """A query, and the queries that can move the same records together with it."""
+    def _together(self, query: Query) -> list[Query]:
+        """A query, and the queries that can move records in one transaction with it."""
+        if query.id in self.failures:
+            return [query]
         ready = self._due - self.paused - self.failures.keys() - {query.id}
         others = [other for other in self.catalog.queries.values() if other.id in ready]
-        return [query] if query.id in self.failures else persistent.reading_alike(
-            self._cursor, [query, *others], self._places
-        )
+        return persistent.together(self.catalog, [query, *others])
 
     def _move(self, queries: Sequence[Query], unread: bool = False) -> bool:
         """Move one batch through queries together. If this fails, each is tried alone, and only some may fail."""
@@ -215,22 +212,22 @@ class Rounds(EngineState):
             if unread:
                 self._places.forget()
                 worked = persistent.move_unread(self._cursor, self._topics(), queries[0])
+                moved = Moved(queries) if worked else Moved(())
             else:
-                worked = persistent.move(self._cursor, self._topics(), queries, self._places)
+                moved = persistent.move(self._cursor, self._topics(), queries, self._places)
         except Exception as error:
             self._places.forget()
             if len(queries) > 1 and not health.is_fatal(error):
                 return sum(self._move([query]) for query in queries) > 0
             return self._failed(queries[0], error)
-        for query in queries:
+        for query in (*moved.queries, *moved.idle):
             self.health.query_works(query.id)
-        if not worked:
-            if not unread:
-                self._due.difference_update(query.id for query in queries)
+        self._due.difference_update(query.id for query in moved.idle)
+        if not moved.queries:
             return False
-        if not queries[0].analysis.gives_table:
+        if not moved.queries[0].analysis.gives_table:
             self._logs = log_tables.logs(self._cursor)  # the first batch of a query creates its log
-        for query in queries:
+        for query in moved.queries:
             self._feed(self.catalog.sources[query.sink].topic)
         self._feed(processing_log.TOPIC)
         return True

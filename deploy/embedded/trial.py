@@ -26,6 +26,7 @@ from opensea_metrics.deploy.embedded.statements.statement_runner import (
     StatementsRequest,
 )
 from opensea_metrics.deploy.embedded.storage import Storage
+from opensea_metrics.deploy.embedded.topics import feeds
 from opensea_metrics.deploy.embedded.topics.numbering import Numbered
 from opensea_metrics.deploy.embedded.topics.record_topic import TOMBSTONE, Positions, TopicRecord
 from opensea_metrics.deploy.embedded.topics.stored_topic import MOST_BYTES
@@ -208,13 +209,22 @@ def _feed(trial: Trial, records: Iterable[TrialRecord]) -> None:
     """Insert records, and let the queries process them.
 
     The records arrive in their order. This order matters to a query over several sources only, so the queries process
-    all records together unless there is such a query. Then they process the records of one topic together.
+    all records together unless there is such a query. Then they process the records of one topic together. A stream
+    over the topic of a table with sessions has each change, so then each record is processed alone.
     """
-    is_ordered = any(query.analysis.joined for query in trial.engine.catalog.queries.values())
-    for _, arriving in groupby(records, lambda record: record.topic if is_ordered else ""):
-        for record in arriving:
+    catalog = trial.engine.catalog
+    is_ordered = any(query.analysis.joined for query in catalog.queries.values())
+    is_one_by_one = any(feeds.keeps_replaced(catalog, query) for query in catalog.queries.values())
+    numbered = enumerate(records)
+
+    def piece(item: tuple[int, TrialRecord]) -> object:
+        number, record = item
+        return number if is_one_by_one else record.topic if is_ordered else None
+
+    for _, arriving in groupby(numbered, piece):
+        for _, record in arriving:
             _insert(trial.engine, record)
-        if is_ordered:
+        if is_ordered or is_one_by_one:
             trial.settle()
     trial.settle()
 

@@ -1,14 +1,31 @@
-"""The effects of statements on a server: whether a statement was executed, and which query it started."""
+"""The effects of statements on a server: whether one was executed, its query, and the types that all of them left."""
 
 from __future__ import annotations
 
 from opensea_metrics.core.types import from_ast, name_of
-from opensea_metrics.deploy.client.snapshot import Server
-from opensea_metrics.deploy.migrations.record.records import CREATES, DROPS, StatementRecord
+from opensea_metrics.deploy.client.snapshot import Server, parsed
+from opensea_metrics.deploy.migrations.record.records import (
+    CREATES,
+    DROPS,
+    Recorded,
+    StatementRecord,
+    StatementState,
+)
 from opensea_metrics.deploy.migrations.run.delivery import Delivered
 from opensea_metrics.deploy.replies import ServerColumn
+from opensea_metrics.sql.language.catalog.custom_types import Types, registered
+from opensea_metrics.sql.language.catalog.custom_types import name_of as type_name
 from opensea_metrics.sql.language.statements.parser import parse_statement
-from opensea_metrics.sql.language.statements.statements import Kind
+from opensea_metrics.sql.language.statements.statements import (
+    Kind,
+    Statement,
+    creating_type,
+    dropping_type,
+)
+
+# The kinds of statements whose effect can be seen. Others would be sent again after an interruption.
+VISIBLE = (*CREATES, *DROPS, Kind.INSERT_SELECT, Kind.ALTER, Kind.TERMINATE)
+TYPES = (Kind.CREATE_TYPE, Kind.DROP_TYPE)
 
 
 def effect_of(record: StatementRecord, server: Server) -> Delivered | None:
@@ -39,6 +56,32 @@ def query_of(record: StatementRecord, server: Server) -> str:
     """The id of the query that a statement started, '' if there is none."""
     effect = None if record.query_id else effect_of(record, server)
     return record.query_id or (effect.query_id if effect else None) or ""
+
+
+def recorded_types(recorded: Recorded, before: StatementRecord | None = None) -> Types:
+    """The types after the applied statements; ``before``: only after those before this one."""
+    statements = (
+        parsed(record.text)
+        for record in recorded.statements
+        if record.kind in TYPES
+        and record.state is StatementState.DONE
+        and (before is None or record.is_before(before))
+    )
+    return registered(statement for statement in statements if statement is not None)
+
+
+def undoing_type(record: StatementRecord, recorded: Recorded) -> Statement | None:
+    """The statement that undoes a CREATE TYPE or DROP TYPE; None if it changed nothing.
+
+    It does no harm if it is sent twice.
+    """
+    statement = parsed(record.text)
+    if statement is None:
+        return None
+    name, types = type_name(statement), recorded_types(recorded, record)
+    if record.kind is Kind.CREATE_TYPE:
+        return None if name in types else dropping_type(name)
+    return creating_type(name, types[name]) if name in types else None
 
 
 def _last_added(text: str) -> tuple[ServerColumn, ...]:

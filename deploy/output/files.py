@@ -1,4 +1,4 @@
-"""Rows as CSV, JSON lines and Parquet, with exact values."""
+"""Rows as CSV and JSON lines, with exact values."""
 
 from __future__ import annotations
 
@@ -7,18 +7,13 @@ import io
 import os
 import sys
 import uuid
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from opensea_metrics.core.types import KsqlType
 from opensea_metrics.deploy.output.plain import json_text, write_line
 from opensea_metrics.deploy.output.readable import cell
-from opensea_metrics.deploy.query.values import arrow_table, moment
 
 
 @contextmanager
@@ -30,7 +25,7 @@ def redirected(out: Path | None) -> Iterator[None]:
     if out is None:
         yield
         return
-    with _appearing(out) as hidden, open(hidden, "w", encoding="utf-8", newline="") as file:
+    with appearing(out) as hidden, open(hidden, "w", encoding="utf-8", newline="") as file:
         before, sys.stdout = sys.stdout, file
         try:
             yield
@@ -39,7 +34,7 @@ def redirected(out: Path | None) -> Iterator[None]:
 
 
 @contextmanager
-def _appearing(out: Path) -> Iterator[Path]:
+def appearing(out: Path) -> Iterator[Path]:
     """A hidden file that gets its name when the block ends, or when Ctrl-C ends it."""
     hidden = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}.tmp")
     try:
@@ -81,28 +76,3 @@ def _csv_line(values: Sequence[str]) -> str:
     csv.writer(text, lineterminator="").writerow(values)
     text.seek(0)
     return text.read()
-
-
-def write_parquet(
-    out: Path, columns: Sequence[tuple[str, KsqlType]], rows: Iterable[Sequence[Any]], times: Collection[str]
-) -> int:
-    """Write a Parquet file and return its number of rows. ``times`` are BIGINT columns that become timestamps, UTC.
-
-    After Ctrl-C the file has the rows so far. Raises SqlError for a value that its type does not allow, and OSError.
-    """
-    taken: list[Sequence[Any]] = []
-    with _appearing(out) as hidden:
-        try:
-            taken.extend(rows)
-        finally:
-            table = arrow_table(columns, taken)
-            for at, (name, _) in enumerate(columns):
-                if name in times:
-                    table = table.set_column(at, name, _timestamps(table.column(at)))
-            pq.write_table(table, hidden, compression="zstd")
-    return len(taken)
-
-
-def _timestamps(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    values = [None if value is None else moment(value) for value in column.to_pylist()]
-    return pa.chunked_array([pa.array(values, pa.timestamp("ms")).cast(pa.timestamp("ms", "UTC"))])

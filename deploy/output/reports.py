@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from opensea_metrics.core.types import BIGINT, BOOLEAN, DOUBLE, STRING, KsqlType
-from opensea_metrics.deploy.output.files import redirected, write_csv, write_parquet
+from opensea_metrics.deploy.output.files import redirected, write_csv
 from opensea_metrics.deploy.output.forms import Form, ReportView
 from opensea_metrics.deploy.output.plain import say_json
 from opensea_metrics.deploy.output.readable import Look, cell
@@ -46,6 +46,8 @@ def write_report(
         assert view.out is not None
         columns = [_column(name, values) for name, values in zip(names, _columns(names, rows), strict=True)]
         typed = [list(row) for row in zip(*(values for _, values in columns), strict=True)]
+        from opensea_metrics.deploy.output.parquet import write_parquet
+
         write_parquet(view.out, [column for column, _ in columns], typed, times=())
         return
     with redirected(view.out):

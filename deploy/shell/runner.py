@@ -19,7 +19,6 @@ from opensea_metrics.deploy.output.files import (
     redirected,
     write_csv,
     write_json,
-    write_parquet,
 )
 from opensea_metrics.deploy.output.forms import Form, form_for
 from opensea_metrics.deploy.output.plain import say
@@ -138,6 +137,8 @@ class Runner:
         names = [column.name for column in rows.columns]
         if form is Form.PARQUET:
             assert self.view.out is not None
+            from opensea_metrics.deploy.output.parquet import write_parquet
+
             return write_parquet(self.view.out, _typed(rows), rows.values, times)
         with redirected(self.view.out):
             if form is Form.JSON:

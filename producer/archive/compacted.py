@@ -204,7 +204,7 @@ def _instead(source: Archive, file: ArchiveFile, reason: str) -> Iterator[LineBl
             yield replace(piece, is_last=False)  # the compacted file, which the caller listed, has not ended
     if originals:
         reason += "; the originals beside it were read instead"
-    yield LineBlock(file, file.start + read, pa.array([], pa.large_string()), is_last=True, damage=reason)
+    yield LineBlock(file, file.start + read, pa.nulls(0, pa.large_string()), is_last=True, damage=reason)
 
 
 @contextmanager

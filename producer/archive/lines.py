@@ -73,7 +73,7 @@ def line_blocks(archive: Archive, file: ArchiveFile) -> Iterator[LineBlock]:
         first += len(lines)
     if skipped or too_long:
         reasons.insert(0, TOO_LONG)
-    nothing = pa.array([], pa.large_string())
+    nothing = pa.nulls(0, pa.large_string())
     yield LineBlock(file, first + len(skipped), nothing, is_last=True, damage="; ".join(reasons) or None)
 
 

@@ -257,7 +257,7 @@ UNDOING = ["DROP STREAM `OMT_CHANGES`", "TERMINATE", "DROP STREAM `OPENSEA", "DR
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize("at", [*STATEMENTS, "INSERT INTO MIGRATION_EVENTS"])
+@pytest.mark.parametrize("at", [*STATEMENTS, "INSERT INTO MIGRATION_STATEMENT_EVENTS"])
 def test_killed_while_applying(
     client: KsqlClient, write_project: Write, at: str, after: bool
 ) -> None:

@@ -9,9 +9,9 @@ import pytest
 from opensea_metrics.deploy import commands
 from opensea_metrics.deploy.client import KsqlClient, KsqlError
 from opensea_metrics.deploy.embedded import server
+from opensea_metrics.deploy.migrations.effects import TYPES
 from opensea_metrics.deploy.migrations.plan.impact import Verdict
 from opensea_metrics.deploy.migrations.plan.steps import Reversibility
-from opensea_metrics.deploy.migrations.plan.types import TYPES
 from opensea_metrics.deploy.output.upkeep import drift_sentence
 from tests.deploy.stub import Write
 

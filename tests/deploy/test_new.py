@@ -49,11 +49,11 @@ def test_a_window_has_one_line_for_each_family(root: Path) -> None:
 def test_a_long_window_is_kept_long_enough(root: Path) -> None:
     """ksqlDB refuses a retention below the size and the grace period together."""
     path = commands.new_window("7 days", root=root)
-    assert "RETENTION 8 DAYS, GRACE PERIOD 1 DAY" in load_project(root).migrations[5].rendered
-    assert "RETENTION 2 DAYS" in load_project(root).migrations[1].rendered
+    assert "RETENTION 8 DAYS, GRACE PERIOD 1 DAY" in load_project(root).migrations[5].text.text
+    assert "RETENTION 2 DAYS" in load_project(root).migrations[1].text.text
     path.unlink()
     commands.new_window("1 day", root=root)
-    assert "RETENTION 2 DAYS, GRACE PERIOD 1 DAY" in load_project(root).migrations[5].rendered
+    assert "RETENTION 2 DAYS, GRACE PERIOD 1 DAY" in load_project(root).migrations[5].text.text
 
 
 def test_a_sliding_window(root: Path) -> None:
@@ -80,8 +80,8 @@ def test_another_definition_goes_to_all_windows(root: Path) -> None:
     names = ["30_SECONDS", "1_MINUTE", "5_MINUTES", "30_MINUTES", "7_DAYS"]
     project = load_project(root)
     assert created(project, 7) == [f"TOP_COLLECTIONS_{name}" for name in names]
-    assert project.migrations[6].rendered.count("RETENTION 8 DAYS") == 1
-    assert "5) AS by_usd_volume" in project.migrations[6].rendered
+    assert project.migrations[6].text.text.count("RETENTION 8 DAYS") == 1
+    assert "5) AS by_usd_volume" in project.migrations[6].text.text
     assert commands.validate(root).migrations == 7
 
 

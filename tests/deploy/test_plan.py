@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from opensea_metrics.core.errors import SqlError
+from opensea_metrics.core.places import Lines, Located
 from opensea_metrics.deploy.migrations.errors import MigrationError
 from opensea_metrics.deploy.migrations.plan.files import make_status
 from opensea_metrics.deploy.migrations.plan.pending import ApplyChoice, make_plan
@@ -18,7 +19,6 @@ from opensea_metrics.deploy.migrations.record.records import (
     VersionState,
 )
 from opensea_metrics.sql.language.project.project import Migration
-from opensea_metrics.sql.language.statements.parser import parse_script
 
 RAW = "CREATE STREAM raw (a VARCHAR) WITH (KAFKA_TOPIC='raw', PARTITIONS=1, VALUE_FORMAT='JSON');"
 COPY = "CREATE STREAM copy AS SELECT a FROM raw EMIT CHANGES;"
@@ -28,8 +28,7 @@ MORE = "INSERT INTO copy SELECT a FROM raw EMIT CHANGES;"
 def migration(version: int, text: str) -> Migration:
     path = Path(f"V{version:03}__m{version}.sql")
     checksum = hashlib.sha256(text.encode()).hexdigest()
-    statements = parse_script(text, str(path))
-    return Migration(version, f"m{version}", path, text, statements, checksum)
+    return Migration(version, f"m{version}", path, Located(text, Lines(text, str(path)).place), checksum)
 
 
 def record(of: Migration, state: VersionState) -> VersionRecord:

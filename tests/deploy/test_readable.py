@@ -18,7 +18,7 @@ import pytest
 
 from opensea_metrics.core.errors import SqlError
 from opensea_metrics.core.types import BIGINT, DOUBLE, STRING, TIMESTAMP, DecimalType, array, struct
-from opensea_metrics.deploy.output import files, readable
+from opensea_metrics.deploy.output import files, parquet, readable
 from opensea_metrics.deploy.output.forms import Form, OutputRefused, form_for
 from opensea_metrics.deploy.output.grid import table
 from opensea_metrics.deploy.output.readable import Look, lines
@@ -169,7 +169,7 @@ def test_parquet_has_timestamps_and_types(tmp_path: Path) -> None:
         ("TOP", array(struct(("K", STRING), ("V", DOUBLE)))),
     )  # fmt: skip
     values: list[list[Any]] = [["a", NOON, 5, "2026-09-15T12:00:00.000", 1.25, [{"K": "x", "V": 1.5}]], [None] * 6]
-    assert files.write_parquet(tmp_path / "x.parquet", columns, iter(values), {"WS"}) == 2
+    assert parquet.write_parquet(tmp_path / "x.parquet", columns, iter(values), {"WS"}) == 2
     read = pq.read_table(tmp_path / "x.parquet")
     assert [str(field.type) for field in read.schema][:5] == [
         "string", "timestamp[ms, tz=UTC]", "int64", "timestamp[ms]", "decimal128(9, 2)",
@@ -187,7 +187,7 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
         raise SqlError("gone")
 
     with pytest.raises(SqlError):
-        files.write_parquet(tmp_path / "x.parquet", [("A", STRING)], failing(), ())
+        parquet.write_parquet(tmp_path / "x.parquet", [("A", STRING)], failing(), ())
     with pytest.raises(SqlError), files.redirected(tmp_path / "x.csv"):
         files.write_csv(["A"], failing())
     assert list(tmp_path.iterdir()) == []
@@ -197,7 +197,7 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        files.write_parquet(tmp_path / "x.parquet", [("A", STRING)], interrupted(), ())
+        parquet.write_parquet(tmp_path / "x.parquet", [("A", STRING)], interrupted(), ())
     assert pq.read_table(tmp_path / "x.parquet").to_pylist() == [{"A": "a"}]
 
 

@@ -194,9 +194,9 @@ def test_a_project_of_ksql_migrations_is_adopted(
     store.create()
     client.execute(THREE["V001__raw.sql"])
     record = VersionRecord(1, "raw", VersionState.MIGRATED, checksum_of(text), 1, 2)
-    store.write_version(record)
+    store.note_version(record, record)
     failed = VersionRecord(2, "sales", VersionState.ERROR, "any", 3, 4, 1, "Unexpected FORM")
-    store.write_version(failed)
+    store.note_version(failed, failed)
     store.settle()
     try:
         assert commands.adopt(client, root) == (1,)
@@ -269,11 +269,11 @@ def test_an_edited_file_is_not_adopted(client: KsqlClient, write_project: Write)
     root = write_project(THREE)
     store = RecordStore(client)
     store.create()
-    store.write_version(VersionRecord(1, "raw", VersionState.MIGRATED, "other", 1, 2))
+    store.note_version(VersionRecord(1, "raw", VersionState.MIGRATED, "other", 1, 2), None)
     store.settle()
     with pytest.raises(MigrationError, match=r"V001__raw\.sql was changed after ksql-migrations"):
         commands.adopt(client, root)
-    store.write_versions([VersionRecord(1, "raw", VersionState.PENDING, "other")], None)
+    store.note_version(VersionRecord(1, "raw", VersionState.PENDING, "other"), None)
     store.settle()
 
 
@@ -304,7 +304,7 @@ def test_a_repair(client: KsqlClient, write_project: Write) -> None:
     recorded = store.read()
     table = next(each for each in recorded.statements if each.target == "OMT_BY_COLL")
     running = replace(table, state=StatementState.RUNNING, query_id=None, writers=())
-    store.write_statements([running])
+    store.note_statements([running])
     store.settle()
     before = seen(client)
     with pytest.raises(MigrationError, match="no consent"):
@@ -351,7 +351,7 @@ def test_a_pending_migration_without_statements_is_not_planned(client: KsqlClien
     assert [plan.version for plan in commands.apply(client, root, target=1).versions] == [1]
     # An earlier commit of this tool applied such files.
     store = RecordStore(client)
-    store.write_versions([VersionRecord(2, "later", VersionState.MIGRATED, "md5", 1, 2, rendered="sha")], None)
+    store.note_version(VersionRecord(2, "later", VersionState.MIGRATED, "md5", 1, 2, rendered="sha"), None)
     store.settle()
     commands.rollback(client, agreed, root)
     assert [(version.version, version.state) for version in store.read().applied] == [(1, VersionState.MIGRATED)]

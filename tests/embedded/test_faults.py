@@ -91,7 +91,7 @@ def test_a_failing_query_is_shown_and_the_others_go_on(
     real = persistent.move
     fails, tries = [True], []
 
-    def failing(cursor: Any, topics: Any, queries: Any, places: Any) -> bool:
+    def failing(cursor: Any, topics: Any, queries: Any, places: Any) -> persistent.Moved:
         if fails[0] and any(query.sink == "T_DIRECT" for query in queries):
             tries.append(time.monotonic())
             raise error

@@ -28,7 +28,7 @@ def load(tmp_path: Path) -> Load:
             data = content if isinstance(content, bytes) else content.encode()
             (tmp_path / name).write_bytes(data)
         try:
-            return load_project(tmp_path).migrations[0].rendered
+            return load_project(tmp_path).migrations[0].text.text
         except SqlError as error:
             return str(error).replace(f"{tmp_path}/", "")
 

@@ -7,7 +7,12 @@ from dataclasses import replace
 
 import duckdb
 
-from opensea_metrics.deploy.embedded.queries import changed_rows, final_results, sessions
+from opensea_metrics.deploy.embedded.queries import (
+    changed_rows,
+    final_results,
+    replaced_rows,
+    sessions,
+)
 from opensea_metrics.deploy.embedded.topics import feeds
 from opensea_metrics.sql.language.lowering.duckdb.selects import Grouping
 from opensea_metrics.sql.language.lowering.duckdb.stream_time import StreamTime, stream_time
@@ -40,8 +45,7 @@ def absorb(
     table: str,
     relation: str,
     seen: Mapping[int, int],
-    delta: str = "delta",
-    slices: str | None = None,
+    replaced: str | None = None,
 ) -> tuple[dict[int, int], int]:
     """Merge the rows of a relation into the state in ``table``.
 
@@ -49,13 +53,11 @@ def absorb(
     new greatest ROWTIMEs, and the number of late rows, which are left out. A row is late if its window had closed
     before it arrived: in stream time, the window's end and the grace period had passed.
 
-    The temporary table ``delta`` gets the rows of state of the relation, with late rows. They are merged from
-    ``slices``, if these are given (see :meth:`Grouping.from_slices`).
+    The table ``replaced``, if there is one, gets the rows of sessions that leave the state.
     """
-    window, time = grouping.analysis.window, stream_time(grouping.analysis, seen)
+    window, time, delta = grouping.analysis.window, stream_time(grouping.analysis, seen), "delta"
     grouping, relation = _tracked(grouping, relation, time)
-    rows = grouping.from_slices(f"SELECT * FROM {slices}") if slices else grouping.partial(relation, None)
-    cursor.execute(f"{_MADE} {delta} AS {rows}")
+    cursor.execute(f"{_MADE} {delta} AS {grouping.partial(relation, None)}")
     bounds = "min(_ws), max(_ws)" if window else "NULL, NULL"
     newest_window = f"(SELECT max(_ws) FROM {table})" if window else f"(SELECT 0 FROM {table} LIMIT 1)"
     first, last, newest, known, newest_window = cursor.execute(
@@ -63,18 +65,19 @@ def absorb(
     ).fetchone()  # type: ignore[misc]
     if newest is None:
         return dict(seen), 0
-    now = {0: newest}
-    if window and time.is_by_partition:
-        now = dict(cursor.execute(grouping.newest(relation, time)).fetchall())
-    now = {number: max(now.get(number, 0), seen.get(number, 0)) for number in {*now, *seen}}
+    now = newest_times(cursor, grouping, relation, time, newest)
     late, changed = 0, "changed"
     if window and window.is_session:
+        if replaced:
+            replaced_rows.note(cursor, grouping, table, delta)
         late = sessions.merge(cursor, grouping, table, relation, time, max(now.values()))
+        if replaced:
+            replaced_rows.keep(cursor, table, replaced)
     else:
         if window and first + window.size + window.grace <= max(now.values()):
             late = int(cursor.execute(grouping.count_late(relation, time)).fetchone()[0])  # type: ignore[index]
             if late:
-                delta = f"{delta}_in_time"
+                delta = "delta_in_time"
                 cursor.execute(f"{_MADE} {delta} AS {grouping.partial(relation, time)}")
         same = " AND ".join(f"old.{key} = new.{key}" for key in grouping.keys)
         near = f" AND old._ws BETWEEN {first} AND {last}" if window else ""
@@ -92,6 +95,17 @@ def absorb(
     if is_final:
         final_results.emit(cursor, grouping, table, relation, time, max(now.values()))
     return now, late
+
+
+def newest_times(
+    cursor: duckdb.DuckDBPyConnection, grouping: Grouping, relation: str, time: StreamTime, newest: int
+) -> dict[int, int]:
+    """The greatest ROWTIME (epoch ms) of each partition after the rows of a relation. ``newest`` is their greatest."""
+    now = {0: newest}
+    if grouping.analysis.window and time.is_by_partition:
+        now = dict(cursor.execute(grouping.newest(relation, time)).fetchall())
+    seen = time.seen
+    return {number: max(now.get(number, 0), seen.get(number, 0)) for number in {*now, *seen}}
 
 
 def _tracked(grouping: Grouping, relation: str, time: StreamTime) -> tuple[Grouping, str]:

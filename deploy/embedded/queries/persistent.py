@@ -6,14 +6,15 @@ same transaction records which parts of files a query has not read (``meta.unrea
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import duckdb
 
 from opensea_metrics.deploy.embedded import failures
 from opensea_metrics.deploy.embedded.queries import aggregation, grouping
+from opensea_metrics.deploy.embedded.queries.families import Member
 from opensea_metrics.deploy.embedded.queries.ordered import moving
-from opensea_metrics.deploy.embedded.queries.slices import sliced
 from opensea_metrics.deploy.embedded.storage import transaction
 from opensea_metrics.deploy.embedded.topics import (
     chunks,
@@ -23,6 +24,7 @@ from opensea_metrics.deploy.embedded.topics import (
     processing_log,
     readers,
 )
+from opensea_metrics.deploy.embedded.topics.batches import RowBatch
 from opensea_metrics.deploy.embedded.topics.numbering import DECODED, Numbered
 from opensea_metrics.deploy.embedded.topics.positions import (
     LATE,
@@ -42,7 +44,7 @@ _BATCH = "batch"
 
 
 def check(cursor: duckdb.DuckDBPyConnection, query: Query, sink_topic: str) -> None:
-    """Let DuckDB check the lowered SQL of a query that :mod:`sql.language.lowering.support` accepts.
+    """Let DuckDB resolve the lowered SQL of a query that :mod:`sql.language.lowering.support` accepts.
 
     Raises SqlError if DuckDB refuses it, which is a fault of the server.
     """
@@ -57,7 +59,7 @@ def check(cursor: duckdb.DuckDBPyConnection, query: Query, sink_topic: str) -> N
     else:
         sql = selects.rows(analysis, nothing)
     try:
-        cursor.execute(sql)
+        cursor.execute(f"DESCRIBE {sql}")
     except duckdb.Error as error:
         raise failures.unreadable(error, analysis.statement.place) from error
 
@@ -90,43 +92,81 @@ def end(cursor: duckdb.DuckDBPyConnection, query_id: str) -> None:
         )
 
 
+class Moved(NamedTuple):
+    """The queries that have moved a batch, and those for which there was none."""
+
+    queries: Sequence[Query]
+    idle: Sequence[Query] = ()
+
+
 def move(
     cursor: duckdb.DuckDBPyConnection, topics: StoredTopics, queries: Sequence[Query], places: KnownPositions
-) -> bool:
-    """Move one batch of records through queries that read the same records: see :func:`reading_alike`.
-
-    All of them have moved it, or none. False if there is none.
-    """
+) -> Moved:
+    """Move one batch through each of some queries: see :func:`together`. All of them have moved it, or none."""
     query = queries[0]
     if query.analysis.is_ordered:
-        return moving.move(cursor, topics, query)
-    topic = topics.topic(query.analysis.source.topic)
-    known = {query.id: places.of(cursor, query.id) for query in queries}
+        return Moved(queries) if moving.move(cursor, topics, query) else Moved((), queries)
+    if query.analysis.is_aggregation:
+        batches, idle = _next_batches(cursor, topics, queries, places)
+        places.reached(_aggregate(cursor, topics.catalog, batches, places))
+        return Moved([query for queries, _ in batches for query in queries], idle)
     # A stream's SELECT over rows is computed when it is read (see feeds.Selection).
-    read = topic.read if query.analysis.is_aggregation else topic.read_json
-    batch = next(read(cursor, query.analysis.source, known[query.id], MOST_BYTES), None)
+    topic = topics.topic(query.analysis.source.topic)
+    known = places.of(cursor, query.id)
+    batch = next(topic.read_json(cursor, query.analysis.source, known, MOST_BYTES), None)
     if batch is None:
-        return False
-    places.reached(_absorb(cursor, topics.catalog, queries, batch, known))
-    return True
+        return Moved((), queries)
+    _append(cursor, query, batch, topics.catalog.sources[query.sink].topic)
+    places.reached({query.id: batch.positions})
+    return Moved(queries)
 
 
-def reading_alike(
-    cursor: duckdb.DuckDBPyConnection, queries: Sequence[Query], places: KnownPositions
-) -> list[Query]:
-    """The first query, and those of the others that read the same records next, and can do it together with it."""
-    first = queries[0]
-    if not first.analysis.is_aggregation or first.analysis.is_ordered:
+def together(catalog: Catalog, queries: Sequence[Query]) -> list[Query]:
+    """The first query, and those of the others that can move in one transaction with it.
+
+    These are aggregations, none of which reads what another one writes.
+    """
+    first, *others = queries
+    if not _is_plain_aggregation(first):
         return [first]
-    alike = [
-        query
-        for query in queries
-        if query.analysis.is_aggregation
-        and not query.analysis.is_ordered
-        and query.analysis.source == first.analysis.source
-    ]
-    place = _of_records(places.of(cursor, first.id))
-    return [query for query in alike if _of_records(places.of(cursor, query.id)) == place]
+    chosen, ids, above = [first], {first.id}, catalog.above(first)
+    for query in filter(_is_plain_aggregation, others):
+        reads = catalog.above(query)
+        if query.id not in above and not reads & ids:
+            chosen.append(query)
+            ids.add(query.id)
+            above |= reads
+    return chosen
+
+
+def _is_plain_aggregation(query: Query) -> bool:
+    return query.analysis.is_aggregation and not query.analysis.is_ordered
+
+
+def _next_batches(
+    cursor: duckdb.DuckDBPyConnection, topics: StoredTopics, queries: Sequence[Query], places: KnownPositions
+) -> tuple[list[tuple[list[Query], Batch]], list[Query]]:
+    """The next batches of aggregations, each with the queries that read it, and the queries for which there is none.
+
+    Only batches of rows are moved together. Another batch is the only one.
+    """
+    alike: dict[object, list[Query]] = {}
+    for query in queries:
+        place = frozenset(_of_records(places.of(cursor, query.id)).items())
+        alike.setdefault((query.analysis.source, place), []).append(query)
+    batches: list[tuple[list[Query], Batch]] = []
+    idle: list[Query] = []
+    for group in alike.values():
+        source = group[0].analysis.source
+        read = topics.topic(source.topic).read(cursor, source, places.of(cursor, group[0].id), MOST_BYTES)
+        batch = next(read, None)
+        if batch is None:
+            idle += group
+        elif isinstance(batch, RowBatch):
+            batches.append((group, batch))
+        elif not batches:
+            return [(group, batch)], idle
+    return batches, idle
 
 
 def _of_records(known: Positions) -> Positions:
@@ -139,11 +179,13 @@ def move_unread(cursor: duckdb.DuckDBPyConnection, topics: StoredTopics, query: 
     if query.analysis.is_ordered:
         return moving.move(cursor, topics, query, unread=True)
     topic = topics.topic(query.analysis.source.topic)
-    known = positions(cursor, query.id)
-    batch = topic.again(cursor, query.analysis.source, known, unread(cursor, query.id))
+    batch = topic.again(cursor, query.analysis.source, positions(cursor, query.id), unread(cursor, query.id))
     if batch is None:
         return False
-    _absorb(cursor, topics.catalog, [query], batch, {query.id: known})
+    if query.analysis.is_aggregation:
+        _aggregate(cursor, topics.catalog, [([query], batch)], KnownPositions())
+    else:
+        _append(cursor, query, batch, topics.catalog.sources[query.sink].topic)
     return True
 
 
@@ -151,25 +193,6 @@ def have_unread(cursor: duckdb.DuckDBPyConnection) -> list[str]:
     """The ids of the queries that have not read all of some file."""
     rows = cursor.execute("SELECT DISTINCT query FROM meta.unread").fetchall()
     return sorted({readers.query_of(reader) for (reader,) in rows})
-
-
-def _absorb(
-    cursor: duckdb.DuckDBPyConnection,
-    catalog: Catalog,
-    queries: Sequence[Query],
-    batch: Batch,
-    known: Mapping[str, Positions],
-) -> dict[str, Positions]:
-    """Move a batch through queries. Returns the positions and counters that they have reached."""
-    if queries[0].analysis.is_aggregation:
-        reached = _aggregate(cursor, catalog, queries, batch, known)
-    else:
-        (query,) = queries
-        _append(cursor, query, batch, catalog.sources[query.sink].topic)
-        reached = {query.id: batch.positions}
-    for query in queries:
-        batch.kept(query.id)
-    return reached
 
 
 def _append(
@@ -201,6 +224,7 @@ def _append(
             chunks.note(cursor, log, base, analysis.source.topic, batch.whole_segments)
 
     batch.read(cursor, consume)
+    batch.kept(query.id)
 
 
 def _chunk_for(cursor: duckdb.DuckDBPyConnection, feed: str, sink_topic: str) -> int:
@@ -212,24 +236,37 @@ def _chunk_for(cursor: duckdb.DuckDBPyConnection, feed: str, sink_topic: str) ->
 def _aggregate(
     cursor: duckdb.DuckDBPyConnection,
     catalog: Catalog,
-    queries: Sequence[Query],
-    batch: Batch,
-    known: Mapping[str, Positions],
+    batches: Sequence[tuple[Sequence[Query], Batch]],
+    places: KnownPositions,
 ) -> dict[str, Positions]:
-    """Merge a batch into the states of aggregations, in one transaction. Returns what they have reached."""
-    numbered = Numbered(cursor, _BATCH, known[queries[0].id].get(DECODED, 0))
-    batch.read(cursor, numbered.take if not batch.is_decoded else numbered.take_rows)
+    """Merge batches into the states of aggregations, in one transaction. Returns what they have reached.
+
+    Of several batches, all have rows.
+    """
+    if not batches:
+        return {}
+    members: list[Member] = []
     reached: dict[str, Positions] = {}
-    with transaction(cursor):
-        for part in sliced(queries):
-            query = part.query
+    failed: list[Query] = []
+    for queries, batch in batches:
+        numbered = Numbered(cursor, _BATCH, places.of(cursor, queries[0].id).get(DECODED, 0))
+        batch.read(cursor, numbered.take if not batch.is_decoded else numbered.take_rows)
+        for query in queries:
+            members.append(Member(query, numbered.relation, places.of(cursor, query.id)))
+            reached[query.id] = {**batch.positions, DECODED: numbered.next}
             if numbered.failed:
-                unreadable = f"SELECT {', '.join(UNREADABLE)} FROM {_BATCH}"
-                processing_log.record(cursor, query.id, query.analysis.source.topic, unreadable)
-            counters = grouping.merge(
-                cursor, catalog, query, numbered.relation, known[query.id], part.delta, part.slices
-            )
-            reached[query.id] = {**batch.positions, DECODED: numbered.next, **counters}
-            batch.keep(cursor, query.id)
+                failed.append(query)
+    with transaction(cursor):
+        for query in failed:
+            unreadable = f"SELECT {', '.join(UNREADABLE)} FROM {_BATCH}"
+            processing_log.record(cursor, query.id, query.analysis.source.topic, unreadable)
+        counters = grouping.merge_all(cursor, catalog, members, places)
+        reached = {query_id: {**positions, **counters[query_id]} for query_id, positions in reached.items()}
+        for queries, batch in batches:
+            for query in queries:
+                batch.keep(cursor, query.id)
         set_positions_of(cursor, reached)
+    for queries, batch in batches:
+        for query in queries:
+            batch.kept(query.id)
     return reached

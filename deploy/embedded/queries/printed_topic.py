@@ -84,8 +84,7 @@ class NoSuchTopic(SqlError):
 
 def check_topic(engine: Engine, topic: str) -> None:
     """Raises NoSuchTopic."""
-    with engine.turn():
-        names = engine.topics().keys()
+    names = engine.topics().keys()
     if topic not in names:
         raise NoSuchTopic(topic, [name for name in names if name.lower() == topic.lower()])
 

@@ -8,7 +8,6 @@ from typing import Any
 import duckdb
 
 from opensea_metrics.core.errors import SqlError
-from opensea_metrics.deploy.embedded import metastore
 from opensea_metrics.deploy.embedded.engine import Engine
 from opensea_metrics.sql.language.dialect.naming import is_topic
 from opensea_metrics.sql.language.statements.statements import Statement
@@ -53,7 +52,7 @@ def asserted(
 def _failure(
     engine: Engine, cursor: duckdb.DuckDBPyConnection, statement: Statement, name: str
 ) -> str | None:
-    topics = {topic.name: topic for topic in metastore.list_topics(cursor, engine.root)}
+    topics = engine.topics()
     if not statement.ast.args["exists"]:
         return f"Topic {name} exists" if name in topics else None
     if name not in topics:

@@ -206,7 +206,7 @@ def source_description(
         "keyFormat": source.key_format,
         "valueFormat": source.value_format,
         "topic": source.topic,
-        "partitions": engine.topic(source.topic).partitions(cursor),
+        "partitions": engine.topic(source.topic).partitions(),
         "replication": source.replicas,
         "statement": source.statement.text,
         "queryOffsetSummaries": summaries,

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import groupby
+from time import time_ns
 from typing import Any
 
 import duckdb
 from sqlglot import exp
 
 from opensea_metrics.deploy.embedded import metastore
-from opensea_metrics.deploy.embedded.queries import persistent
+from opensea_metrics.deploy.embedded.queries import persistent, replaced_rows
 from opensea_metrics.deploy.embedded.topics import feeds, inserts, partitioner
 from opensea_metrics.deploy.embedded.topics.positions import set_positions
 from opensea_metrics.deploy.embedded.topics.readers import readers_of
@@ -41,7 +43,7 @@ def check(
     support.check_statement(before, statement, after)
     support.check_replacement(before, statement, after)
     if statement.kind is Kind.INSERT_VALUES:
-        _record(cursor, statement, before, 1)
+        _values(cursor, statement, before)
     for query in after.queries.values():
         if query.id not in before.queries:
             persistent.check(cursor, query, after.sources[query.sink].topic)
@@ -63,6 +65,7 @@ def carry_out(
     match statement.kind:
         case Kind.CREATE_STREAM | Kind.CREATE_TABLE:
             _declare_topic(cursor, topics, statement, after.sources[name])
+            replaced_rows.prepare(cursor, after)
             kind = "Stream" if statement.kind is Kind.CREATE_STREAM else "Table"
             return f"{kind} created", None
         case Kind.ALTER:
@@ -76,6 +79,7 @@ def carry_out(
             _begin(cursor, query, replace(topics, catalog=after), properties)
             for old in replaced:
                 _take_over(cursor, query, old, topics, after)
+            replaced_rows.prepare(cursor, after)
             return f"Created query with ID {query.id}", query.id
         case Kind.CREATE_TYPE:
             type_name = custom_types.name_of(statement)
@@ -108,17 +112,35 @@ def unchanged(statement: Statement, catalog: Catalog) -> str:
 
 
 def insert(
-    cursor: duckdb.DuckDBPyConnection, statement: Statement, topics: StoredTopics
+    cursor: duckdb.DuckDBPyConnection, statements: Iterable[Statement], topics: StoredTopics
 ) -> None:
-    """Add the record of an INSERT … VALUES to its topic. Raises SqlError."""
-    topic = topics.topic(topics.catalog.sources[statement.name or ""].topic)
-    topic.append(cursor, [_record(cursor, statement, topics.catalog, topic.partitions(cursor))])
+    """Add the records of INSERT … VALUES statements to their topics, in order. Raises SqlError."""
+    sources = topics.catalog.sources
+    for name, same in groupby(statements, lambda statement: sources[statement.name or ""].topic):
+        topic = topics.topic(name)
+        topic.append(cursor, [_record(cursor, item, topics.catalog, topic.partitions()) for item in same])
 
 
 def _record(
     cursor: duckdb.DuckDBPyConnection, statement: Statement, catalog: Catalog, partitions: int
 ) -> TopicRecord:
     """The record of an INSERT … VALUES into a topic with this number of ``partitions``. Raises SqlError."""
+    source, time, key, value = _values(cursor, statement, catalog)
+    partition = partitioner.partition(source, key, partitions)
+    written_value = dump(value).decode() if source.has_value(value) else None
+    return TopicRecord(time, dump(key).decode() if key else None, written_value, partition)
+
+
+def _values(
+    cursor: duckdb.DuckDBPyConnection, statement: Statement, catalog: Catalog
+) -> tuple[Source, Any, dict[str, Any], dict[str, Any]]:
+    """The source, ROWTIME, the key's and the value's columns of an INSERT … VALUES. Raises SqlError.
+
+    The statement keeps them, because its check and its execution need the same.
+    """
+    kept: tuple[Source, Any, dict[str, Any], dict[str, Any]] | None = statement.memo.get("values")
+    if kept is not None and kept[0] is catalog.sources.get(statement.name or ""):
+        return kept
     scope = Scope(statement, {})
 
     def compute(part: exp.Expression) -> Any:
@@ -129,21 +151,25 @@ def _record(
     columns = insert_columns(catalog, statement, compute)
     source = catalog.sources[statement.name or ""]
     inserts.check_topic(source)
-    written = [Lowering(scope).whole(value) for value in statement.ast.expressions]
-    values = cursor.execute(f"SELECT {', '.join([*written, 'epoch_ms(now())'])}").fetchone()
+    expressions = statement.ast.expressions
+    values: Sequence[Any] | None
+    if all(isinstance(expression, exp.Literal) and expression.is_string for expression in expressions):
+        values = [str(expression.this) for expression in expressions]
+    else:
+        written = ", ".join(Lowering(scope).whole(value) for value in expressions)
+        values = cursor.execute(f"SELECT {written}").fetchone()
     assert values is not None
-    time: Any = values[-1]
+    time: Any = time_ns() // 1_000_000
     key: dict[str, Any] = {}
     value: dict[str, Any] = {}
-    for column, given, expression in zip(columns, values, statement.ast.expressions, strict=False):
+    for column, given, expression in zip(columns, values, expressions, strict=False):
         fitted = stored(source.name, column, given, expression, scope)
         if column.name == "ROWTIME":
             time = fitted
         else:
             (key if column.is_key else value)[column.name] = fitted
-    partition = partitioner.partition(source, key, partitions)
-    written_value = dump(value).decode() if source.has_value(value) else None
-    return TopicRecord(time, dump(key).decode() if key else None, written_value, partition)
+    kept = statement.memo["values"] = source, time, key, value
+    return kept
 
 
 def _declare_topic(

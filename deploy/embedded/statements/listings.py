@@ -66,7 +66,7 @@ def listing(
                     "replicaInfo": [topic.replicas] * topic.partitions,
                     **(_consumers(engine, topic) if extended else {}),
                 }
-                for topic in metastore.list_topics(cursor, engine.root)
+                for topic in engine.topics().values()
             ]
             kind = "kafka_topics_extended" if extended else "kafka_topics"
             reply |= {"@type": kind, "topics": entries}

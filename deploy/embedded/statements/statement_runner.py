@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 from opensea_metrics.core.errors import Place, SqlError, Stage
@@ -29,6 +30,8 @@ _COMMANDS = {
     Kind.INSERT_SELECT, Kind.ALTER, Kind.DROP_STREAM, Kind.DROP_TABLE, Kind.TERMINATE, Kind.PAUSE,
     Kind.RESUME, Kind.CREATE_TYPE, Kind.DROP_TYPE,
 }  # fmt: skip
+_CREATING = {Kind.CREATE_STREAM, Kind.CREATE_TABLE, Kind.CREATE_STREAM_AS, Kind.CREATE_TABLE_AS}
+
 
 @dataclass
 class StatementsRequest:
@@ -63,14 +66,12 @@ class Statements:
         try:
             properties.check(request.properties)
             prepared = list(self._prepared(request, entities))
-            changing = any(
-                item.statement.kind in _COMMANDS or item.statement.kind is Kind.INSERT_VALUES
-                for item in prepared
-            )
+            kinds = {item.statement.kind for item in prepared}
+            changing = bool(kinds & {*_COMMANDS, Kind.INSERT_VALUES})
             # In one turn, so that the checks still hold when the statements are carried out.
             with self._engine.turn() if changing else nullcontext():
                 catalog = self._engine.catalog
-                topics = self._engine.topics() if changing else {}
+                topics = self._engine.topics() if kinds & _CREATING else {}
                 # Check all statements before any is carried out, as ksqlDB does.
                 for number, item in enumerate(prepared):
                     current = item.statement
@@ -79,11 +80,17 @@ class Statements:
                     catalog = self._checked(item.statement, catalog, topics, command)
                     if not number:
                         after_first = catalog
-                for number, item in enumerate(prepared):
-                    current = item.statement
-                    after = None if number else after_first
-                    if entity := self._statement(item, request.properties, after):
-                        entities.append(entity)
+                for inserts, items in groupby(enumerate(prepared), _is_insert):
+                    if inserts:
+                        together = [item.statement for _, item in items]
+                        current = together[0]
+                        self._engine.insert_values(together)
+                        continue
+                    for number, item in items:
+                        current = item.statement
+                        after = None if number else after_first
+                        if entity := self._statement(item, request.properties, after):
+                            entities.append(entity)
         except SqlError as error:
             return self._refusal(current, request.text, error)
         except Exception as error:
@@ -173,9 +180,6 @@ class Statements:
             if statement.kind is Kind.SET:
                 given[name] = str(statement.ast.args["value"].this)
             return None
-        if statement.kind is Kind.INSERT_VALUES:
-            self._engine.execute(statement, given)
-            return None
         if statement.kind in _COMMANDS:
             outcome = self._engine.execute(statement, given, after)
             if statement.keeps_existing and "already exists" in outcome.message:
@@ -198,6 +202,10 @@ class Statements:
                     return descriptions.explanation(self._engine, cursor, statement, given, self._host)
         finally:
             cursor.close()
+
+
+def _is_insert(numbered: tuple[int, _Prepared]) -> bool:
+    return numbered[1].statement.kind is Kind.INSERT_VALUES
 
 
 def _check_topic(statement: Statement, source: Source, topics: dict[str, TopicInfo]) -> None:

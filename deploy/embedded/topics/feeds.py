@@ -91,9 +91,13 @@ class LeftRows:
 
 @dataclass(frozen=True)
 class Changes:
-    """The newest row of each key of an aggregation."""
+    """The newest row of each key of an aggregation.
+
+    With ``has_replaced``, streams also read the rows of sessions that other rows have replaced.
+    """
 
     query: Query
+    has_replaced: bool = False
 
     @property
     def id(self) -> str:
@@ -109,6 +113,9 @@ class Changes:
         self, source: Source, low: int | None, high: int | None, carried: Sequence[str] = RECORD
     ) -> str:
         rows = f"SELECT * FROM {state_table(self.query.id)}{_between(low, high)}"
+        if self.has_replaced and not source.is_table:
+            replaced = f"SELECT * FROM {replaced_table(self.query.id)}{_between(low, high)}"
+            rows = f"{rows} UNION ALL BY NAME {replaced}"
         return self._finished(source, f"SELECT * FROM ({rows}) WHERE _off IS NOT NULL", carried)
 
     def with_open(self, source: Source) -> str:
@@ -211,13 +218,27 @@ def feeds(catalog: Catalog, logs: Mapping[str, tuple[str, ...]], topic: str) -> 
         if catalog.sources[query.sink].topic != topic:
             continue
         if query.analysis.is_aggregation:
-            result.append(Changes(query))
+            result.append(Changes(query, keeps_replaced(catalog, query)))
         elif query.analysis.gives_table:
             result.append(TableRows(query))
         elif not query.analysis.is_ordered:  # a query of this kind has its rows in a log
             below = feeds(catalog, logs, query.analysis.source.topic)
             result.extend(Selection(query, feed) for feed in below)
     return result
+
+
+def replaced_table(query_id: str) -> str:
+    """The table of an aggregation's sessions that other rows have replaced."""
+    return state_table(f"{query_id} replaced")
+
+
+def keeps_replaced(catalog: Catalog, query: Query) -> bool:
+    """True for a query whose sessions change and whose topic a stream reads."""
+    analysis = query.analysis
+    if analysis.window is None or not analysis.window.is_session or analysis.emit == "FINAL":
+        return False
+    topic = catalog.sources[query.sink].topic
+    return analysis.is_aggregation and any(s.topic == topic and not s.is_table for s in catalog.sources.values())
 
 
 def of_table(catalog: Catalog, name: str) -> Changes | TableRows:

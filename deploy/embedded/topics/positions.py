@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import duckdb
 
 from opensea_metrics.deploy.embedded.files.unread import Unread, Why
+from opensea_metrics.deploy.embedded.topics.log_tables import state_table
 from opensea_metrics.deploy.embedded.topics.record_topic import Positions, ReadPosition
 
 STREAM_TIME = "stream time"
@@ -25,14 +27,32 @@ def positions(cursor: duckdb.DuckDBPyConnection, reader_id: str) -> dict[ReadPos
     return {ReadPosition(feed, partition): number for feed, partition, number in rows}
 
 
+def stream_times(known: Positions) -> dict[int, int]:
+    """The greatest ROWTIME (epoch ms) that a query has seen, by partition."""
+    return {position.partition: time for position, time in known.items() if position.feed == STREAM_TIME}
+
+
+class StateEnd(NamedTuple):
+    """The number of the next change of an aggregation's state, and the start (epoch ms) of its newest window.
+
+    Both may be greater than those of the existing rows. Without rows, the window is None.
+    """
+
+    number: int
+    window: int | None
+
+
 class KnownPositions:
     """The positions of readers, kept in memory because the same query is moved many times a second.
 
-    Code that changes ``meta.positions`` must call :meth:`reached` or :meth:`forget` after the transaction.
+    Code that changes ``meta.positions`` must call :meth:`reached` or :meth:`forget` after the transaction. The same is
+    true for the states of aggregations with windows, and :meth:`reached_in_state`. A state from which old windows are
+    deleted still has the same end.
     """
 
     def __init__(self) -> None:
         self._known: dict[str, Positions] = {}
+        self._ends: dict[str, StateEnd] = {}
 
     def of(self, cursor: duckdb.DuckDBPyConnection, reader_id: str) -> Positions:
         """:func:`positions` of a reader."""
@@ -45,9 +65,23 @@ class KnownPositions:
         for reader_id, new in reached.items():
             self._known[reader_id] = {**self._known[reader_id], **new}
 
+    def end_of_state(self, cursor: duckdb.DuckDBPyConnection, query_id: str) -> StateEnd:
+        """The end of the state of an aggregation with windows."""
+        if query_id not in self._ends:
+            row = cursor.execute(
+                f"SELECT coalesce(max(_off) + 1, 0), max(_ws) FROM {state_table(query_id)}"
+            ).fetchone()
+            self._ends[query_id] = StateEnd(*row)  # type: ignore[misc]
+        return self._ends[query_id]
+
+    def reached_in_state(self, query_id: str, end: StateEnd) -> None:
+        """Note the end of a state after rows were added. If the transaction fails, call :meth:`forget`."""
+        self._ends[query_id] = end
+
     def forget(self) -> None:
-        """Read all positions from the database again."""
+        """Read all positions and ends from the database again."""
         self._known.clear()
+        self._ends.clear()
 
 
 def set_positions(cursor: duckdb.DuckDBPyConnection, reader_id: str, reached: Positions) -> None:

@@ -132,7 +132,7 @@ class RecordTopic(Protocol):
     @property
     def name(self) -> str: ...
 
-    def partitions(self, cursor: duckdb.DuckDBPyConnection) -> int:
+    def partitions(self) -> int:
         """The number of partitions."""
         ...
 

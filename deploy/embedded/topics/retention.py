@@ -47,7 +47,8 @@ def sweep(
     reached = {reader.id: positions(cursor, reader.id) for reader in readers.readers(topics.catalog)}
     for query in topics.catalog.queries.values():
         if query.analysis.is_aggregation and query.analysis.window:
-            _forget_windows(cursor, query, _reached(topics, query.id, reached))
+            keeps_replaced = feeds.keeps_replaced(topics.catalog, query)
+            _forget_windows(cursor, query, _reached(topics, query.id, reached), keeps_replaced)
     rows = cursor.execute("SELECT name, retention FROM meta.topics WHERE retention >= 0").fetchall()
     for topic, retention in rows:
         _delete_records(cursor, topics, topic, now - retention, reached, clients)
@@ -60,7 +61,7 @@ def sweep(
     for (topic,) in cursor.execute("SELECT DISTINCT topic FROM meta.segments").fetchall():
         reading = [*_readers(topics, topic, reached), *clients.get(topic, ())]
         with transaction(cursor):
-            merge_segments(cursor, topic, _least(reading, FILES, range(topics.topic(topic).partitions(cursor))))
+            merge_segments(cursor, topic, _least(reading, FILES, range(topics.topic(topic).partitions())))
 
 
 def delete_read_files(
@@ -77,11 +78,13 @@ def delete_read_files(
     reached = {reader.id: positions(cursor, reader.id) for reader in readers.readers(topics.catalog)}
     for topic in {reader.source.topic for reader in readers.readers(topics.catalog)}:
         reading = [*_readers(topics, topic, reached), *clients.get(topic, ())]
-        read = _least(reading, FILES, range(topics.topic(topic).partitions(cursor)))
+        read = _least(reading, FILES, range(topics.topic(topic).partitions()))
         topics.register.delete_read(cursor, topic, read, oldest, chunks.files_needed(cursor, topics.catalog, topic))
 
 
-def _forget_windows(cursor: duckdb.DuckDBPyConnection, query: Query, reached: int) -> None:
+def _forget_windows(
+    cursor: duckdb.DuckDBPyConnection, query: Query, reached: int, keeps_replaced: bool
+) -> None:
     """Delete the rows of old windows from a state.
 
     The row of the last change stays, because its number must not be used again. Open windows of EMIT FINAL stay
@@ -98,6 +101,9 @@ def _forget_windows(cursor: duckdb.DuckDBPyConnection, query: Query, reached: in
                 f"DELETE FROM {table} WHERE {at} <= ? AND _off < least(?, (SELECT max(_off) FROM {table}))",
                 [newest - window.kept, reached],
             )
+            if keeps_replaced:
+                rows = feeds.replaced_table(query.id)
+                cursor.execute(f"DELETE FROM {rows} WHERE _we <= ? AND _off < ?", [newest - window.kept, reached])
 
 
 def _delete_records(

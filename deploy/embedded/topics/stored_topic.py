@@ -10,13 +10,13 @@ from functools import partial
 import duckdb
 
 from opensea_metrics.core.quoting import quoted
-from opensea_metrics.deploy.embedded import metastore
 from opensea_metrics.deploy.embedded.files import segments
 from opensea_metrics.deploy.embedded.files.archive import Register
 from opensea_metrics.deploy.embedded.files.lines import FileLines
 from opensea_metrics.deploy.embedded.files.segment_files import state
 from opensea_metrics.deploy.embedded.files.segments import FILES, Segment
 from opensea_metrics.deploy.embedded.files.unread import Unread
+from opensea_metrics.deploy.embedded.metastore import TopicInfo
 from opensea_metrics.deploy.embedded.topics import chunks, feeds, log_tables, record_store
 from opensea_metrics.deploy.embedded.topics.batches import FileBatch, JsonBatch, RowBatch
 from opensea_metrics.deploy.embedded.topics.feeds import Changes, RowFeed, Selection, TableRows
@@ -50,13 +50,15 @@ _SAMPLE = 64 * 1024
 class StoredTopics:
     """The topics at one point in time. ``logs`` are the log tables, and ``register`` has the files.
 
-    ``with_records`` are the topics that may have records in the table of records; None means any. ``counts`` caches
-    the counts of feeds of rows, because clients that wait for queries to catch up ask repeatedly.
+    ``declared`` are the topics that statements have created. ``with_records`` are the topics that may have records in
+    the table of records; None means any. ``counts`` caches the counts of feeds of rows, because clients that wait for
+    queries to catch up ask repeatedly.
     """
 
     catalog: Catalog
     logs: Mapping[str, tuple[str, ...]]
     register: Register
+    declared: Mapping[str, TopicInfo] = field(default_factory=dict)
     counts: dict[tuple[str, int, int], Counts] = field(default_factory=dict)
     with_records: set[str] | None = None
 
@@ -77,13 +79,14 @@ class StoredTopic:
     name: str
     all: StoredTopics
 
-    def partitions(self, cursor: duckdb.DuckDBPyConnection) -> int:
-        return metastore.partitions(cursor, self.name)
+    def partitions(self) -> int:
+        known = self.all.declared.get(self.name)
+        return known.partitions if known else 1
 
     def ends(self, cursor: duckdb.DuckDBPyConnection) -> Positions:
         ends = {ReadPosition(feed.id): feed.end(cursor) for feed in self._feeds()}
         files = self.all.register.end(self.name)
-        ends |= {ReadPosition(FILES, number): files for number in range(self.partitions(cursor)) if files}
+        ends |= {ReadPosition(FILES, number): files for number in range(self.partitions()) if files}
         stored = self._ends_of_records(cursor)
         return ends | {ReadPosition(RECORDS, number): end for number, end in stored.items()}
 
@@ -153,7 +156,7 @@ class StoredTopic:
         for number, end, unread in rows:
             ends[number] = max(ends[number], end)
             behind[number] += unread
-        numbers = range(max([self.partitions(cursor), *(number + 1 for number in ends)]))
+        numbers = range(max([self.partitions(), *(number + 1 for number in ends)]))
         return [
             PartitionOffsets(number, first.get(number, 0), ends[number], ends[number] - behind[number])
             for number in numbers
@@ -185,10 +188,9 @@ class StoredTopic:
         replicas: int,
         retention: int | None,
     ) -> None:
-        cursor.execute(
-            "INSERT INTO meta.topics VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
-            [self.name, partitions, replicas, retention],
-        )
+        if self.name not in self.all.declared:
+            row = [self.name, partitions, replicas, retention]
+            cursor.execute("INSERT INTO meta.topics VALUES (?, ?, ?, ?)", row)
 
     def delete(self, cursor: duckdb.DuckDBPyConnection) -> None:
         """Delete the topic. Files of the archive stay, because the server did not create them."""

@@ -8,8 +8,8 @@ from enum import StrEnum
 
 from opensea_metrics.core.errors import SqlError
 from opensea_metrics.deploy.client.snapshot import Server, catalog_of, parsed
+from opensea_metrics.deploy.migrations.effects import TYPES
 from opensea_metrics.deploy.migrations.plan.steps import record_of, steps_of
-from opensea_metrics.deploy.migrations.plan.types import TYPES
 from opensea_metrics.deploy.migrations.record.lock import is_lock
 from opensea_metrics.deploy.migrations.record.records import (
     CREATES,

@@ -62,6 +62,11 @@ def statements_match(file: Migration, records: Sequence[StatementRecord]) -> boo
     return steps == [(record.text, record.properties) for record in records]
 
 
+def is_as_applied(file: Migration, record: VersionRecord, statements: Sequence[StatementRecord]) -> bool:
+    """True if an applied file has not changed, or only in its comments."""
+    return file_matches_record(file, record) or statements_match(file, statements)
+
+
 def make_status(migrations: Sequence[Migration], recorded: Recorded) -> tuple[VersionStatus, ...]:
     """The status of each version that has a file or is not rolled back, in order."""
     files = {file.version: file for file in migrations}
@@ -74,15 +79,19 @@ def make_status(migrations: Sequence[Migration], recorded: Recorded) -> tuple[Ve
 def _status(version: int, file: Migration | None, record: VersionRecord | None, recorded: Recorded) -> VersionStatus:
     statements = recorded.statements_of(version)
     done = sum(record.state is StatementState.DONE for record in statements)
-    total = None if file is None else sum(s.kind not in SETTINGS for s in file.statements)
+    applied = record is not None and record.state is VersionState.MIGRATED
+    is_same = file is None or (record is not None and file_matches_record(file, record))
     if is_side_by_side(statements):
-        total = len(statements)
+        total: int | None = len(statements)
+    elif file is not None and is_same and applied and done:
+        total = done  # without parsing the file
+    else:
+        total = None if file is None else sum(s.kind not in SETTINGS for s in file.statements)
     if record is None:
         return VersionStatus(version, file.name if file else "", VersionState.PENDING, done, total)
-    applied = record.state is VersionState.MIGRATED
     if applied and not done and total is not None:
         done = total  # applied by ksql-migrations, which records no statements
-    is_same = file is None or file_matches_record(file, record) or statements_match(file, statements)
+    is_same = is_same or (file is not None and statements_match(file, statements))
     return VersionStatus(
         version,
         record.name,
@@ -132,7 +141,7 @@ def changed_files(migrations: Sequence[Migration], recorded: Recorded, server: S
             file_changes.append(FileChange(record.version, FileChangeKind.MISSING, record.name))
             continue
         statements = recorded.in_effect_of(record.version)
-        if file_matches_record(file, record) or statements_match(file, statements):
+        if is_as_applied(file, record, statements):
             continue
         if statements:
             file_changes.extend(_statements(file, statements, server))

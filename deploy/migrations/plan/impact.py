@@ -11,7 +11,6 @@ from opensea_metrics.deploy.migrations.record.records import CREATES, DROPS
 from opensea_metrics.sql.language.catalog.catalog import Catalog
 from opensea_metrics.sql.language.catalog.changes import applied
 from opensea_metrics.sql.language.catalog.upgrade import Change, Difference, changes
-from opensea_metrics.sql.language.lowering import support
 from opensea_metrics.sql.language.lowering.refusals import Unsupported
 from opensea_metrics.sql.language.statements.statements import Kind, Statement
 
@@ -104,18 +103,21 @@ def assess(statement: Statement, world: World, number: int) -> tuple[Impact, Wor
     """
     before = world.catalog
     name = statement.name or ""
-    if world.is_embedded and (refused := _refused_by_embedded(statement, before, number)):
-        return refused[0], replace(world, catalog=refused[1])
     try:
-        after = applied(before, statement, number)
+        changed = applied(before, statement, number, any_replacement=True)
     except SqlError as error:
-        clauses = _refused_clauses(statement, before, number)
+        return Impact(Verdict.REFUSED, DataEffect.NONE, reason=error.message), world
+    if world.is_embedded and (refused := _refused_by_embedded(before, statement, changed)):
+        return refused, replace(world, catalog=changed)
+    try:
+        after = applied(before, statement, number) if statement.replaces else changed
+    except SqlError as error:
+        old, new = before.definition(name), changed.definition(name)
+        differences = changes(old, new) if old and new else ()
+        clauses = _clauses(change for change in differences if change.refusal is not None)
         return Impact(Verdict.REFUSED, DataEffect.NONE, clauses, error.message), world
-    if world.is_embedded:
-        try:
-            support.check_replacement(before, statement, after)
-        except Unsupported as error:
-            return replace(_unsupported(statement, error), clause="SELECT"), world
+    if world.is_embedded and (refused := _refused_by_embedded(before, statement, after, in_place=True)):
+        return replace(refused, clause="SELECT"), world
     impact = _impact(statement, world, after)
     topics, dropped = world.topics, world.dropped
     if statement.kind in CREATES and name in after.sources:
@@ -127,38 +129,24 @@ def assess(statement: Statement, world: World, number: int) -> tuple[Impact, Wor
     return impact, replace(world, catalog=after, topics=topics, dropped=dropped)
 
 
-def _refused_by_embedded(statement: Statement, before: Catalog, number: int) -> tuple[Impact, Catalog] | None:
-    """The impact of a statement that the embedded server cannot run, in place or side by side, and the catalog
-    after it."""
+def _refused_by_embedded(
+    before: Catalog, statement: Statement, after: Catalog, in_place: bool = False
+) -> Impact | None:
+    """The impact of a statement that only ksqlDB runs, or only ksqlDB ``in_place``; None for any other statement."""
+    # Imported here, because it takes long, and a plan for ksqlDB does not need it.
+    from opensea_metrics.sql.language.lowering import support
+
     try:
-        after = applied(before, statement, number, any_replacement=True)
-    except SqlError:
-        return None  # ksqlDB would refuse it too
-    try:
-        support.check_statement(before, statement, after)
-        support.check_registry(before, statement, after)
+        if in_place:
+            support.check_replacement(before, statement, after)
+        else:
+            support.check_statement(before, statement, after)
+            support.check_registry(before, statement, after)
     except Unsupported as error:
-        return _unsupported(statement, error), after
+        place = f"{error.place}: " if error.place != statement.place else ""
+        reason = f"{place}{error.message}\n  hint: {error.hint}"
+        return Impact(Verdict.REFUSED, DataEffect.NONE, reason=reason)
     return None
-
-
-def _unsupported(statement: Statement, error: Unsupported) -> Impact:
-    """The impact of a statement that only ksqlDB runs."""
-    place = f"{error.place}: " if error.place != statement.place else ""
-    reason = f"{place}{error.message}\n  hint: {error.hint}"
-    return Impact(Verdict.REFUSED, DataEffect.NONE, reason=reason)
-
-
-def _refused_clauses(statement: Statement, before: Catalog, number: int) -> str | None:
-    """The clauses because of which ksqlDB refuses a CREATE OR REPLACE; None for any other statement."""
-    old = before.definition(statement.name or "")
-    if not statement.replaces or old is None:
-        return None
-    try:
-        new = applied(before, statement, number, any_replacement=True).definition(statement.name or "")
-    except SqlError:
-        return None
-    return _clauses(change for change in (changes(old, new) if new else ()) if change.refusal is not None)
 
 
 def _impact(statement: Statement, world: World, after: Catalog) -> Impact:

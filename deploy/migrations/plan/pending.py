@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 
 from opensea_metrics.core.errors import Place
 from opensea_metrics.deploy.client.snapshot import Server, catalog_of
-from opensea_metrics.deploy.migrations.effects import effect_of
+from opensea_metrics.deploy.migrations.effects import effect_of, recorded_types
 from opensea_metrics.deploy.migrations.errors import MigrationError
-from opensea_metrics.deploy.migrations.plan.files import file_matches_record, statements_match
+from opensea_metrics.deploy.migrations.plan.files import is_as_applied
 from opensea_metrics.deploy.migrations.plan.impact import DataEffect, Impact, Verdict, World, assess
 from opensea_metrics.deploy.migrations.plan.side_by_side import expand
 from opensea_metrics.deploy.migrations.plan.steps import (
@@ -23,7 +23,6 @@ from opensea_metrics.deploy.migrations.plan.steps import (
     is_refused_replacement,
     steps_of,
 )
-from opensea_metrics.deploy.migrations.plan.types import recorded_types
 from opensea_metrics.deploy.migrations.record.records import (
     CREATES,
     DROPS,
@@ -179,8 +178,7 @@ def _check_applied(record: VersionRecord, file: Migration | None, recorded: Reco
             f"version {record.version} ({record.name}) is applied, and its file is missing\n"
             "  hint: restore the file, or roll the version back with the file in place"
         )
-    statements = recorded.in_effect_of(record.version)
-    if not file_matches_record(file, record) and not statements_match(file, statements):
+    if not is_as_applied(file, record, recorded.in_effect_of(record.version)):
         raise MigrationError(
             f"{file.path} was changed after it was applied ('validate' shows how)\n"
             "  hint: undo the change in the file, or in the settings and macros that it uses. Then write a new"

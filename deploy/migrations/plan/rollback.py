@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from opensea_metrics.deploy.client.snapshot import Server, catalog_of, parsed, sendable
-from opensea_metrics.deploy.migrations.effects import query_of
+from opensea_metrics.deploy.migrations.effects import TYPES, query_of, undoing_type
 from opensea_metrics.deploy.migrations.errors import Irreversible, MigrationError
 from opensea_metrics.deploy.migrations.plan.impact import Verdict, World, assess
 from opensea_metrics.deploy.migrations.plan.steps import (
@@ -23,7 +23,6 @@ from opensea_metrics.deploy.migrations.plan.steps import (
     UndoStep,
     VersionPlan,
 )
-from opensea_metrics.deploy.migrations.plan.types import TYPES, undoing_type
 from opensea_metrics.deploy.migrations.record.records import (
     CREATES,
     CREATES_STREAM,

@@ -146,21 +146,27 @@ class VersionPlan(Generic[S]):
 
 
 @dataclass(frozen=True)
-class Plan:
-    """Versions in the order in which they are applied; empty if there is nothing to do.
+class Versions(Generic[S]):
+    """Versions in the order in which they are applied or undone; empty if there is nothing to do."""
+
+    versions: tuple[VersionPlan[S], ...] = ()
+
+    @property
+    def steps(self) -> tuple[S, ...]:
+        """All steps, in order."""
+        return tuple(step for version in self.versions for step in version.steps)
+
+
+@dataclass(frozen=True)
+class Plan(Versions[ApplyStep]):
+    """What an apply does.
 
     ``basis``: a checksum of the record, and of the definitions on the server that the plan names. ``later``: pending
     versions that replace objects side by side which this plan creates. Their plan can be made when it is applied.
     """
 
-    versions: tuple[VersionPlan[ApplyStep], ...] = ()
     basis: str = ""
     later: tuple[int, ...] = ()
-
-    @property
-    def steps(self) -> tuple[ApplyStep, ...]:
-        """All steps, in order."""
-        return tuple(step for version in self.versions for step in version.steps)
 
     @property
     def needs_side_by_side(self) -> bool:
@@ -175,15 +181,8 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class RollbackPlan:
-    """Versions in the order in which they are undone; empty if there is nothing to do."""
-
-    versions: tuple[VersionPlan[UndoStep], ...] = ()
-
-    @property
-    def steps(self) -> tuple[UndoStep, ...]:
-        """All steps, in order."""
-        return tuple(step for version in self.versions for step in version.steps)
+class RollbackPlan(Versions[UndoStep]):
+    """What a rollback does."""
 
     @property
     def loses_state(self) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from operator import attrgetter
 from typing import Any, TypeVar
@@ -36,7 +36,7 @@ from opensea_metrics.deploy.migrations.record.records import (
     statement_of,
     version_of,
 )
-from opensea_metrics.deploy.migrations.run.delivery import Search, deliver, effect_if
+from opensea_metrics.deploy.migrations.run.delivery import Delivered, Search, deliver, effect_if
 
 T = TypeVar("T")
 Row = Mapping[str, Any]
@@ -100,9 +100,13 @@ def topic_prefix(client: KsqlClient) -> str:
 
 @dataclass(frozen=True)
 class RecordStore:
-    """The record on one server."""
+    """The record on one server.
+
+    Rows are noted first. They are written in front of the next statement, in the same request: see :meth:`deliver`.
+    """
 
     client: KsqlClient
+    _noted: list[str] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def read(self) -> Recorded:
         """The whole record; empty if neither this tool nor ksql-migrations ever ran."""
@@ -138,38 +142,46 @@ class RecordStore:
                 deliver(self.client, record_table.create_table(prefix), earliest, self._appears(record_table.table))
 
     def settle(self) -> None:
-        """Wait until the tables show every write. Raises MigrationError if they do not."""
+        """Write what is noted, and wait until the tables show every write. Raises MigrationError if they do not."""
         token = uuid.uuid4().hex
         marker = {"state": MARKER, "error_reason": token}
-        self._insert(*(table.insert(MARKER, marker) for table in TABLES))
+        self._noted.extend(table.insert(MARKER, marker) for table in TABLES)
+        self.write()
         for record_table in TABLES:
             self._await(record_table, token)
 
-    def write_version(self, record: VersionRecord) -> None:
-        """Record a version, which also becomes the current one."""
-        self.write_versions([record], record)
-
-    def write_versions(self, records: Iterable[VersionRecord], current: VersionRecord | None) -> None:
-        """Record versions, and the current version; None if no version is applied."""
+    def note_version(self, record: VersionRecord, current: VersionRecord | None) -> None:
+        """Note a version, and the current version; None if no version is applied."""
+        if record.rendered:
+            rendered = {
+                "version": str(record.version),
+                "statement_number": RENDERED,
+                "statement_text": record.rendered,
+                # ksql-migrations may apply another file later. It does not know this row.
+                "previous_text": record.checksum,
+            }
+            self._noted.append(STATEMENTS.insert(f"{record.version}/{RENDERED}", rendered))
         now = {"version": NO_VERSION, "state": "PENDING"} if current is None else row_of(current)
-        for record in records:
-            texts = [VERSIONS.insert(CURRENT, now), VERSIONS.insert(str(record.version), row_of(record))]
-            if record.rendered:
-                rendered = {
-                    "version": str(record.version),
-                    "statement_number": RENDERED,
-                    "statement_text": record.rendered,
-                    # ksql-migrations may apply another file later. It does not know this row.
-                    "previous_text": record.checksum,
-                }
-                texts.insert(0, STATEMENTS.insert(f"{record.version}/{RENDERED}", rendered))
-            self._insert(*texts)
+        self._noted.extend([VERSIONS.insert(CURRENT, now), VERSIONS.insert(str(record.version), row_of(record))])
 
-    def write_statements(self, records: Iterable[StatementRecord]) -> None:
-        """Record statements."""
-        texts = [STATEMENTS.insert(f"{record.version}/{record.number}", row_of(record)) for record in records]
-        for start in range(0, len(texts), ROWS_IN_ONE_REQUEST):
-            self._insert(*texts[start : start + ROWS_IN_ONE_REQUEST])
+    def note_statements(self, records: Iterable[StatementRecord]) -> None:
+        """Note statements."""
+        self._noted.extend(STATEMENTS.insert(f"{record.version}/{record.number}", row_of(record)) for record in records)
+
+    def write(self) -> None:
+        """Write what is noted."""
+        while self._noted:
+            # A row that is written twice is the same record.
+            deliver(self.client, " ".join(self._noted[:ROWS_IN_ONE_REQUEST]))
+            del self._noted[:ROWS_IN_ONE_REQUEST]
+
+    def deliver(self, text: str, properties: Mapping[str, str], search: Search) -> Delivered:
+        """Deliver a statement, after what is noted. If the server refuses the statement, the rows stay noted."""
+        if len(self._noted) > ROWS_IN_ONE_REQUEST:
+            self.write()
+        delivered = deliver(self.client.preceded_by(" ".join(self._noted)), text, properties, search)
+        self._noted.clear()
+        return delivered
 
     def write_heartbeat(self, token: str, now: int) -> None:
         """Record that the holder of the lock was alive at ``now`` (ms since 1970). Sent once, not repeated."""
@@ -195,9 +207,6 @@ class RecordStore:
 
     def _appears(self, name: str) -> Search:
         return effect_if(lambda: name in self._names())
-
-    def _insert(self, *texts: str) -> None:
-        deliver(self.client, " ".join(texts))  # a row that is written twice is the same record
 
     def _rows(self, table: RecordTable, tables: set[str]) -> list[dict[str, Any]]:
         if table.table not in tables:

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, replace
 from sqlglot import exp
 
 from opensea_metrics.deploy.client import KsqlClient
-from opensea_metrics.deploy.client.snapshot import Server, look
-from opensea_metrics.deploy.migrations.effects import effect_of
+from opensea_metrics.deploy.client.snapshot import look
+from opensea_metrics.deploy.migrations.effects import VISIBLE, effect_of
 from opensea_metrics.deploy.migrations.errors import MigrationError, StepFailed
 from opensea_metrics.deploy.migrations.plan.steps import (
     ApplyStep,
@@ -101,14 +101,15 @@ def _execute_version(
     records: list[StatementRecord] = []
     previous = max((version for version in applied if version < plan.version), default=None)
     running = replace(plan.record, started_on=now(), previous=previous)
-    run.store.write_version(running)
+    run.store.note_version(running, running)
     steps: tuple[Step, ...] = plan.steps
     if plan.side_by_side:
-        run.store.write_statements(
+        run.store.note_statements(
             _record(step, step.statement, StatementState.PLANNED)
             for step in steps
             if step.statement is not None and step.unfinished is None
         )
+        run.store.write()
     number = plan.done
     for step in steps:
         number += bool(step.label)
@@ -118,6 +119,7 @@ def _execute_version(
         if step.label:
             run.report(progress)
         if step.awaits:
+            run.store.write()
             server = look(run.client)
             sinks = {query: sink for sink in step.awaits for query in server.writers(sink)}
             catch_up.wait(run.client, sinks, run.report, run.timeout)
@@ -126,10 +128,12 @@ def _execute_version(
         except (StatementRefused, MigrationError) as error:
             reason = f"{ROLLING_BACK}: {error}" if running.is_being_rolled_back else str(error)
             failed = replace(running, state=VersionState.ERROR, error_reason=reason, completed_on=now())
-            run.store.write_version(failed)
+            run.store.note_version(failed, failed)
             run.store.settle()
             raise StepFailed(_failure(progress, step, str(error), number - 1)) from error
-        run.store.write_statements(outcome)
+        run.store.note_statements(outcome)
+        if isinstance(step, UndoStep) or step.statement.kind not in VISIBLE:
+            run.store.write()  # without this record, the next run could not tell that the step is done
         records += outcome
         if step.label:
             run.report(replace(progress, seconds=time.monotonic() - started))
@@ -138,7 +142,8 @@ def _execute_version(
     if plan.ends is VersionState.MIGRATED:
         ended = replace(ended, started_on=running.started_on, completed_on=now())
         applied[plan.version] = ended
-    run.store.write_versions([ended], applied[max(applied)] if applied else None)
+    run.store.note_version(ended, applied[max(applied)] if applied else None)
+    run.store.write()
     return records
 
 
@@ -147,16 +152,18 @@ def _execute_step(step: Step, run: Run) -> tuple[StatementRecord, ...]:
     record, delivered, statement = step.unfinished, Delivered(), step.statement
     topic = step.deletes if isinstance(step, UndoStep) else None
     if statement is not None:
-        record = record or _record_before(step, statement, look(run.client, [statement.name or ""]), run)
+        record = record or _record_before(step, statement, run)
         is_recorded = isinstance(step, ApplyStep)
         if is_recorded and step.unfinished is None:
-            run.store.write_statements([record])
+            run.store.note_statements([record])
+            if record.logical is not None:
+                run.store.write()  # by this record the next run knows that the version is built side by side
         try:
             delivered = _delivered(step, statement, record, run)
         except StatementRefused as error:
             if is_recorded:
                 failed = replace(record, state=StatementState.ERROR, error_reason=str(error))
-                run.store.write_statements([replace(failed, completed_on=now())])
+                run.store.note_statements([replace(failed, completed_on=now())])
             raise
         topic = record.topic if statement.deletes_topic else topic
     if topic is not None:
@@ -178,7 +185,7 @@ def _delivered(step: Step, statement: Statement, record: StatementRecord, run: R
     delivered = search() if step.may_be_done else None
     if delivered is None:
         text = statement.without_delete_topic().text
-        delivered = deliver(run.client, text, dict(step.properties), search)
+        delivered = run.store.deliver(text, dict(step.properties), search)
     return _with_one_query(record, delivered, run) if statement.starts_query else delivered
 
 
@@ -210,9 +217,11 @@ def _record(step: Step, statement: Statement, state: StatementState) -> Statemen
     return replace(record, awaits=step.awaits, logical=step.logical)
 
 
-def _record_before(step: Step, statement: Statement, server: Server, run: Run) -> StatementRecord:
+def _record_before(step: Step, statement: Statement, run: Run) -> StatementRecord:
     """The record of a statement and of the server before it."""
     target, topic, previous = statement.name, statement.topic, None
+    with_queries = statement.kind is Kind.TERMINATE or isinstance(step, UndoStep)
+    server = look(run.client, [target or ""], with_queries)
     writers = server.writers(target)
     if statement.kind is Kind.TERMINATE:
         existed = target in server.queries

@@ -25,6 +25,7 @@ from opensea_metrics.sql.language.catalog.sources import Source
 from opensea_metrics.sql.language.catalog.topics import noted
 from opensea_metrics.sql.language.catalog.upgrade import SourceDefinition, changes, refusals
 from opensea_metrics.sql.language.queries.resolution import analyse
+from opensea_metrics.sql.language.queries.windowed_sources import is_same
 from opensea_metrics.sql.language.statements.parser import where
 from opensea_metrics.sql.language.statements.statements import Kind, Statement
 
@@ -76,13 +77,6 @@ def created_as(
             f"Invalid result type. Your SELECT query produces a {kind}. Please use CREATE {kind} AS "
             f"SELECT statement instead.\nStatement: {statement.text}",
             statement.place,
-            stage=Stage.QUERY,
-        )
-    if source.is_table and source.window:
-        raise SqlError(
-            "KSQL does not support persistent queries on windowed tables.",
-            statement.place,
-            "declare the table's topic again as a stream and aggregate that stream",
             stage=Stage.QUERY,
         )
     check_changelog(catalog, statement, analysis)
@@ -141,6 +135,9 @@ def inserting(catalog: Catalog, statement: Statement, number: int) -> Catalog:
     analysis = analyse(statement, statement.ast.args["query"], dict(catalog.sources))
     if analysis.is_aggregation:
         raise SqlError("INSERT INTO … SELECT cannot aggregate", statement.place)
+    if not is_same(analysis.source.window, sink.window):
+        message = "Into can't change windowing"
+        raise SqlError(message, statement.place, "insert into a stream with the same WINDOW_TYPE and WINDOW_SIZE")
     selected, wanted = analysis.columns, sink.columns
     compatible = len(selected) == len(wanted) and all(
         column.name == other.name and column.type in (NULL, other.type)

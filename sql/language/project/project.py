@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from importlib import resources
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from opensea_metrics.core.errors import Place, SqlError, SqlErrors
+from opensea_metrics.core.errors import Place, SqlError, together
 from opensea_metrics.core.places import Located
 from opensea_metrics.sql.language.functions.library import Function, declare, of_server
 from opensea_metrics.sql.language.project.filenames import MigrationFile, migration_files
@@ -19,7 +20,7 @@ from opensea_metrics.sql.language.project.reading import read_text
 from opensea_metrics.sql.language.project.templates import Templates, plain
 from opensea_metrics.sql.language.project.variables import resolved
 from opensea_metrics.sql.language.project.yaml_text import NotYaml, read_yaml
-from opensea_metrics.sql.language.statements.parser import read_script
+from opensea_metrics.sql.language.statements.parser import ScriptReading, read_script
 from opensea_metrics.sql.language.statements.statements import Statement
 
 FOREIGN_SETTINGS = "ksql-migrations.properties"
@@ -27,23 +28,45 @@ FOREIGN_SETTINGS = "ksql-migrations.properties"
 
 @dataclass(frozen=True)
 class Migration:
-    """One file ``V###__name.sql``, rendered with the settings and parsed.
+    """One file ``V###__name.sql``, rendered with the settings.
 
-    ``checksum`` is the SHA-256 (hex) of the rendered text. ``down`` are the statements in
-    ``V###__name.down.sql``. Without that file, ``down`` is None, and the rollback is derived.
+    ``text`` is the rendered text, and ``checksum`` its SHA-256 (hex), without physical names. ``undo`` is the text of
+    ``V###__name.down.sql``. Without that file, ``undo`` is None, and the rollback is derived. The texts are parsed when
+    statements are asked for. Only then are SqlErrors raised, unless ``skips_errors`` leaves those statements out.
     """
 
     version: int
     name: str
     path: Path
-    rendered: str
-    statements: tuple[Statement, ...]
+    text: Located
     checksum: str
-    down: tuple[Statement, ...] | None = None
+    undo: Located | None = None
     file_md5: str = ""
     """The MD5 (hex) of the file's bytes: the checksum that ksql-migrations 7.9.1 records (observed)."""
     is_template: bool = False
     """Whether the rendered text differs from the file's text."""
+    skips_errors: bool = False
+
+    @cached_property
+    def readings(self) -> tuple[ScriptReading, ...]:
+        """The statements and errors of the file, and of its down file if there is one."""
+        return tuple(read_script(text.text, text.place) for text in (self.text, self.undo) if text is not None)
+
+    @property
+    def statements(self) -> tuple[Statement, ...]:
+        """The statements of the file."""
+        return self._statements(0)
+
+    @property
+    def down(self) -> tuple[Statement, ...] | None:
+        """The statements of the down file."""
+        return None if self.undo is None else self._statements(1)
+
+    def _statements(self, number: int) -> tuple[Statement, ...]:
+        errors = [error for reading in self.readings for error in reading.errors]
+        if errors and not self.skips_errors:
+            raise together(errors)
+        return tuple(self.readings[number].statements)
 
 
 @dataclass(frozen=True)
@@ -83,10 +106,12 @@ def load_project(
     physical: Mapping[str, str] | None = None,
     versions: Collection[int] | None = None,
     keep_errors: bool = False,
+    parse: bool = True,
 ) -> Project:
     """Read, render and parse a project. ``variables`` override settings (:mod:`sql.language.project.overrides`).
 
-    With ``versions``, only the files of these versions are read, so errors in other files do not matter.
+    Without ``parse``, a file is parsed when its statements are asked for. With ``versions``, only the files of these
+    versions are read, so errors in other files do not matter.
 
     ``physical`` maps names in files to names on a server, which replace ``ref('name')``. Checksums are computed from
     the files without these names.
@@ -112,13 +137,17 @@ def load_project(
         located = Templates(root, settings).render_each(wanted)
     texts = _texts(settings)
     outcomes = (_resolved(text, texts) for text in located)
-    reader = _Reader()
-    migrations = [reader.migration(files[v], outcomes, bool(physical)) for v in sorted(files)]
-    errors = tuple({str(error): error for error in reader.errors}.values())  # with physical names, files are read twice
-    if errors and not keep_errors:
-        raise errors[0] if len(errors) == 1 else SqlErrors(errors)
-    whole = tuple(migration for migration in takewhile(bool, migrations) if migration is not None)
-    return Project(root, settings, whole, errors, frozenset(reader.broken))
+    read = [_migration(files[version], outcomes, bool(physical), keep_errors) for version in sorted(files)]
+    rendered = [migration for migration in read if isinstance(migration, Migration)]
+    readings = [reading for migration in rendered for reading in migration.readings] if parse else []
+    errors = [error for failed in read if not isinstance(failed, Migration) for error in failed]
+    errors += [error for reading in readings for error in reading.errors]
+    # With physical names, files are read twice.
+    if (distinct := tuple({str(error): error for error in errors}.values())) and not keep_errors:
+        raise together(distinct)
+    whole = tuple(file for file, _ in takewhile(lambda both: both[0] is both[1], zip(rendered, read, strict=False)))
+    broken = frozenset(name for reading in readings for name in reading.broken)
+    return Project(root, settings, whole, distinct, broken)
 
 
 def rendered(path: Path, root: Path, settings: Mapping[str, Any]) -> Located:
@@ -181,48 +210,33 @@ def _resolved(text: Located | SqlError, texts: Mapping[str, str]) -> Located | S
         return error
 
 
-class _Reader:
-    """Reads rendered files.
+def _migration(
+    files: Mapping[bool, MigrationFile],
+    outcomes: Iterator[Located | SqlError],
+    has_physical: bool,
+    skips_errors: bool,
+) -> Migration | list[SqlError]:
+    """One migration, or the errors that prevent its rendering.
 
-    ``errors`` are the errors of all files, and ``broken`` are the names that they fail to define.
+    ``outcomes`` yields its text, again with physical names if there are any, and its rollback.
     """
-
-    def __init__(self) -> None:
-        self.errors: list[SqlError] = []
-        self.broken: set[str] = set()
-
-    def migration(
-        self, files: Mapping[bool, MigrationFile], outcomes: Iterator[Located | SqlError], has_physical: bool
-    ) -> Migration | None:
-        """One migration, or None if it cannot be rendered.
-
-        ``outcomes`` yields its text, again with physical names if there are any, and its rollback.
-        """
-        file, text = files[False], next(outcomes)
-        written = next(outcomes) if has_physical else text
-        undo = next(outcomes) if True in files else None
-        if failed := [outcome for outcome in (text, written, undo) if isinstance(outcome, SqlError)]:
-            self.errors += failed
-            return None
-        assert isinstance(text, Located)
-        assert isinstance(written, Located)
-        checksum = hashlib.sha256(text.text.encode(errors="surrogatepass")).hexdigest()
-        statements = self._statements(written)
-        content = file.path.read_bytes()
-        return Migration(
-            version=file.version,
-            name=file.name,
-            path=file.path,
-            rendered=written.text,
-            statements=statements,
-            checksum=checksum,
-            down=self._statements(undo) if isinstance(undo, Located) else None,
-            file_md5=hashlib.md5(content, usedforsecurity=False).hexdigest(),
-            is_template=content != written.text.encode(errors="surrogatepass"),
-        )
-
-    def _statements(self, text: Located) -> tuple[Statement, ...]:
-        reading = read_script(text.text, text.place)
-        self.errors += reading.errors
-        self.broken |= reading.broken
-        return tuple(reading.statements)
+    file, text = files[False], next(outcomes)
+    written = next(outcomes) if has_physical else text
+    undo = next(outcomes) if True in files else None
+    if failed := [outcome for outcome in (text, written, undo) if isinstance(outcome, SqlError)]:
+        return failed
+    assert isinstance(text, Located)
+    assert isinstance(written, Located)
+    assert not isinstance(undo, SqlError)
+    content = file.path.read_bytes()
+    return Migration(
+        version=file.version,
+        name=file.name,
+        path=file.path,
+        text=written,
+        checksum=hashlib.sha256(text.text.encode(errors="surrogatepass")).hexdigest(),
+        undo=undo,
+        file_md5=hashlib.md5(content, usedforsecurity=False).hexdigest(),
+        is_template=content != written.text.encode(errors="surrogatepass"),
+        skips_errors=skips_errors,
+    )

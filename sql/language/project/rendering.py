@@ -38,14 +38,6 @@ from jinja2.parser import Parser
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-MARK = "\ue000{secret}\ue001{file}\ue001{line}\ue001{column}\ue002"
-
-
-def marks(secret: str) -> re.Pattern[str]:
-    """A pattern for the marks of one job. Texts cannot forge marks, because no file or setting has the ``secret``."""
-    number = "([0-9]{1,9})"
-    return re.compile(f"\ue000{secret}\ue001{number}\ue001{number}\ue001{number}\ue002")
-
 
 class RenderJob(TypedDict):
     """The files to render, and the limits.
@@ -53,7 +45,7 @@ class RenderJob(TypedDict):
     ``sources``: files that may be imported, by name, each with its path and text. ``unreadable``: files that cannot
     be read, each with its path, line and error. ``files``: path, text, and the replacements for ``ref('name')``.
     ``seconds`` (CPU time) and ``characters`` limit each file, and ``memory`` (bytes) limits the process.
-    ``secret``: random letters and digits that are part of every mark.
+    ``mark``: the form of every mark, with places for ``file``, ``line`` and ``column``; ``marks``: a pattern for marks.
     """
 
     variables: Mapping[str, Any]
@@ -63,7 +55,8 @@ class RenderJob(TypedDict):
     seconds: float
     memory: int
     characters: int
-    secret: str
+    mark: str
+    marks: str
 
 
 class _TooLarge(Exception):
@@ -81,7 +74,7 @@ class _Marks(Extension):
         return self._mark(stream, files.index(name))
 
     def _mark(self, stream: TokenStream, file: int) -> Iterator[Token]:
-        secret: str = self.environment.secret  # type: ignore[attr-defined]
+        mark: str = self.environment.mark  # type: ignore[attr-defined]
         for token in stream:
             if token.type != "data":
                 yield token
@@ -90,7 +83,7 @@ class _Marks(Extension):
             # is close # enough.
             pieces = token.value.split("\n")
             marked = [
-                MARK.format(secret=secret, file=file, line=token.lineno + index, column=1) + piece
+                mark.format(file=file, line=token.lineno + index, column=1) + piece
                 for index, piece in enumerate(pieces)
             ]
             yield Token(token.lineno, "data", "\n".join(marked))
@@ -109,7 +102,7 @@ class _Environment(ImmutableSandboxedEnvironment):
     """Jinja2's sandbox with marks. ``lines`` maps lines of generated code to template lines, for each compiled file."""
 
     def __init__(
-        self, load: Callable[[str], tuple[str, str, None] | None], characters: int, secret: str
+        self, load: Callable[[str], tuple[str, str, None] | None], characters: int, mark: str
     ) -> None:
         super().__init__(
             loader=jinja2.FunctionLoader(load),
@@ -123,7 +116,7 @@ class _Environment(ImmutableSandboxedEnvironment):
             finalize=_checked,
         )
         self.characters = characters
-        self.secret = secret
+        self.mark = mark
         self.marked_files: list[str] = []
         self.lines: dict[str, list[tuple[int, int]]] = {}
 
@@ -147,16 +140,15 @@ def line_of(code: int, lines: Iterable[tuple[int, int]]) -> int:
     return next((line for begins, line in reversed([*lines]) if begins <= code), 1)
 
 
-def _render(environment: _Environment, path: str, source: str) -> str:
+def _render(environment: _Environment, path: str, source: str, marks: re.Pattern[str]) -> str:
     code = environment.compile(source, name=path, filename=path)
     template = jinja2.Template.from_code(environment, code, dict(environment.globals))
     written: list[str] = []
     length = 0
-    mark = marks(environment.secret)
     pieces = template.generate()
     for piece in pieces:
         written.append(piece)
-        length += len(piece) - sum(len(match[0]) for match in mark.finditer(piece))
+        length += len(piece) - sum(len(match[0]) for match in marks.finditer(piece))
         if length > environment.characters:
             pieces.throw(_TooLarge())  # type: ignore[attr-defined]
     return "".join(written)
@@ -213,7 +205,7 @@ def run(job: RenderJob) -> None:
         return known and (known[1], known[0], None)
 
     physical: dict[str, str] = {}
-    environment = _Environment(load, job["characters"], job["secret"])
+    environment, marks = _Environment(load, job["characters"], job["mark"]), re.compile(job["marks"])
     environment.globals.update(job["variables"])
     environment.globals["ref"] = lambda name: physical.get(str(name).upper(), name)
     for path, source, names in job["files"]:
@@ -222,7 +214,7 @@ def run(job: RenderJob) -> None:
         _report(begin=path)
         signal.setitimer(signal.ITIMER_PROF, job["seconds"])
         try:
-            marked = _render(environment, path, source)
+            marked = _render(environment, path, source, marks)
             _report(text=marked, files=environment.marked_files)
         except Exception as error:
             file, line = _line(path, environment, error)

@@ -18,12 +18,14 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from opensea_metrics.core.errors import Place, SqlError, os_reason
 from opensea_metrics.core.places import Lines, Located
-from opensea_metrics.sql.language.project import rendering
 from opensea_metrics.sql.language.project.reading import read_text
+
+if TYPE_CHECKING:  # Jinja2 takes long to import, and only the other process needs it
+    from opensea_metrics.sql.language.project.rendering import RenderJob
 
 SECONDS = 10.0
 """The CPU time that one file may take."""
@@ -32,6 +34,7 @@ MEMORY = 512 << 20
 CHARACTERS = 16 << 20
 """The largest length of one file's rendered text."""
 
+_PROCESS = Path(__file__).with_name("rendering.py")
 _TAGS = ("{{", "{%", "{#")
 _FRAME = re.compile(r'^  File "(.*)", line (\d+) in ', re.MULTILINE)
 
@@ -70,19 +73,22 @@ class Templates:
         if not files:
             return []
         sources, unreadable = self._importable()
-        job = rendering.RenderJob(
-            variables=self._variables,
-            sources=sources,
-            unreadable=unreadable,
-            files=files,
-            seconds=SECONDS,
-            memory=MEMORY,
-            characters=CHARACTERS,
-            secret=secrets.token_hex(8),
-        )
-        marks = rendering.marks(job["secret"])
+        # Texts cannot forge marks, because no file or setting has the random number.
+        mark, number = f"\ue000{secrets.token_hex(8)}\ue001{{file}}\ue001{{line}}\ue001{{column}}\ue002", "([0-9]{1,9})"
+        marks = re.compile(mark.format(file=number, line=number, column=number))
+        job: RenderJob = {
+            "variables": self._variables,
+            "sources": sources,
+            "unreadable": unreadable,
+            "files": files,
+            "seconds": SECONDS,
+            "memory": MEMORY,
+            "characters": CHARACTERS,
+            "mark": mark,
+            "marks": marks.pattern,
+        }
         # -I prevents imports from the environment and from this folder, which has a types.py.
-        command = [sys.executable, "-I", "-X", "utf8", rendering.__file__]
+        command = [sys.executable, "-I", "-X", "utf8", str(_PROCESS)]
         try:
             ended = subprocess.run(
                 command, input=pickle.dumps(job), capture_output=True, env={}, check=False
@@ -138,10 +144,12 @@ def plain(path: Path, text: str) -> Located:
 
 def _interrupted_at(dump: str, compiled: Mapping[str, list[tuple[int, int]]], path: str) -> Place:
     """The line of a template in a dump of Python's frames. The innermost frame comes first."""
+    from opensea_metrics.sql.language.project.rendering import line_of
+
     written = {name.encode("ascii", "backslashreplace").decode(): name for name in compiled}
     for frame in _FRAME.finditer(dump):
         if (name := written.get(frame[1])) is not None:
-            return Place(name, rendering.line_of(int(frame[2]), compiled[name]), 1)
+            return Place(name, line_of(int(frame[2]), compiled[name]), 1)
     return Place(path, 1, 1)
 
 

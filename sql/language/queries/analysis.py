@@ -9,6 +9,7 @@ from sqlglot import exp
 
 from opensea_metrics.core.types import KsqlType
 from opensea_metrics.sql.language.catalog.sources import Column, Source, Window
+from opensea_metrics.sql.language.dialect.rewriting import nodes
 from opensea_metrics.sql.language.functions import library as functions
 from opensea_metrics.sql.language.statements.statements import Statement
 
@@ -53,7 +54,9 @@ class JoinStep:
     """One join of a SELECT. ``side`` is INNER, LEFT, RIGHT or FULL.
 
     ``left`` and ``right`` are the two sides of ON: of the sources so far, and of the new source. Only joins of two
-    streams have a ``window``. With ``is_foreign``, the left side is not the key of the left table.
+    streams have a ``window``. With ``is_foreign``, the left side is not the key of the left table. With ``keeps_key``,
+    the left side is the key that the joins before have given. The records then keep this key, even where the column of
+    ON is NULL because it has no match.
     """
 
     side: str
@@ -61,6 +64,7 @@ class JoinStep:
     right: exp.Expression
     window: JoinWindow | None
     is_foreign: bool
+    keeps_key: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,10 +132,11 @@ def table_calls(expression: exp.Expression) -> Iterator[exp.Anonymous]:
 
 
 def _calls(expression: exp.Expression, kind: str) -> Iterator[exp.Anonymous]:
-    for call in expression.find_all(exp.Anonymous):
-        function = functions.find(str(call.this))
-        if function and function.kind == kind:
-            yield call
+    for call in nodes(expression):
+        if isinstance(call, exp.Anonymous):
+            function = functions.find(str(call.this))
+            if function and function.kind == kind:
+                yield call
 
 
 def is_aggregate(expression: exp.Expression) -> bool:

@@ -17,6 +17,7 @@ from opensea_metrics.sql.language.dialect.rewriting import rewritten
 from opensea_metrics.sql.language.queries.analysis import JoinStep, JoinWindow
 from opensea_metrics.sql.language.queries.inference import infer
 from opensea_metrics.sql.language.queries.scope import Scope, shown
+from opensea_metrics.sql.language.queries.windowed_sources import incompatibility
 from opensea_metrics.sql.language.statements.parser import where
 from opensea_metrics.sql.language.statements.statements import Statement
 
@@ -42,6 +43,16 @@ class JoinKey:
     is_foreign: bool = False
     synthetic: tuple[str, KsqlType] | None = None
 
+    @property
+    def columns(self) -> list[exp.Expression]:
+        """The columns of ``viable``, or the one that ksqlDB adds, as a SELECT names them."""
+        if self.synthetic is not None:
+            return [exp.Column(this=exp.Identifier(this=self.synthetic[0], quoted=True))]
+        return [
+            exp.Column(this=exp.Identifier(this=column, quoted=True), table=exp.Identifier(this=alias, quoted=True))
+            for alias, column in self.viable
+        ]
+
 
 def check_sources(statement: Statement, sources: Sequence[Source], aliases: Sequence[str]) -> None:
     """Raises SqlError for a source that is joined twice, and for two sources with the same alias."""
@@ -66,6 +77,8 @@ class Joins:
     """Columns that earlier joins made equal. Other expressions are in the form ('', text)."""
     steps: list[JoinStep] = field(default_factory=list)
     """The joins that :meth:`key` has checked, with ON as in the statement."""
+    rekeyed: exp.Expression | None = None
+    """The ON of the first join whose key differs from the keys of its sources' records."""
 
     def key(self, joins: Sequence[exp.Expression]) -> JoinKey | None:
         """The key of the result; None without joins. Raises SqlError for a join that ksqlDB refuses."""
@@ -83,14 +96,21 @@ class Joins:
         of_left, of_right = self._sides(join, left, alias)
         side = str(join.args["side"])
         is_table = all(source.is_table for source in left.values())
-        self._check_kinds(join, side, next(iter(left.values())), right, is_table)
+        first = next(iter(left.items()))
+        if (message := incompatibility(first, (alias, right))) is not None:
+            raise self._error(message, join)
+        self._check_kinds(join, side, first[1], right, is_table)
         condition = f"{self._shown(of_left)} = {self._shown(of_right)}"
         if right.is_table and not self._is_key(of_right, alias):
             kinds, of = ("table-table", "right input table") if is_table else ("stream-table", "table")
             needs = "join on the table's primary key" if of == "table" else f"join on the primary key of the {of}"
             raise self._error(f"Invalid join condition: {kinds} joins require to {needs}. Got {condition}.", join)
-        is_foreign = is_table and not self._is_left_key(of_left, left, before)
-        self.steps.append(JoinStep(side, of_left, of_right, _window(join), is_foreign))
+        is_left_key = self._is_left_key(of_left, left, before)
+        if self.rekeyed is None and not (is_left_key and self._is_key(of_right, alias)):
+            self.rekeyed = join.args["on"]
+        is_foreign = is_table and not is_left_key
+        keeps_key = before is not None and self._column(of_left) in before.viable
+        self.steps.append(JoinStep(side, of_left, of_right, _window(join), is_foreign, keeps_key))
         if is_foreign:
             return self._foreign(join, side, left, alias, condition)
         kind = infer(of_left, self.scope)

@@ -108,13 +108,13 @@ class Projections:
                     yield projection
 
     def _starred(self, source: Source) -> list[Column]:
-        """The columns of ``*``. In a client's query, a window's bounds follow the keys."""
+        """The columns of ``*``. In a join and in a client's query, a window's bounds follow the keys."""
         keys = [column for column in source.columns if column.is_key]
         values = [column for column in source.columns if not column.is_key]
         if self.partition:
             return [*values, *([Column(*pseudo) for pseudo in PSEUDO] if self.is_join else []), *keys]
         bounds = []
-        if source.window and self.scope.statement.kind is Kind.SELECT:
+        if source.window and (self.is_join or self.scope.statement.kind is Kind.SELECT):
             bounds = [Column("WINDOWSTART", BIGINT), Column("WINDOWEND", BIGINT)]
         return [*keys, *bounds, *values]
 

@@ -11,19 +11,38 @@ from opensea_metrics.core.suggestions import nearest
 from opensea_metrics.core.types import BIGINT, name_of
 from opensea_metrics.sql.language.catalog.keys import checked
 from opensea_metrics.sql.language.catalog.sources import Source, Window
+from opensea_metrics.sql.language.functions import library
 from opensea_metrics.sql.language.queries.analysis import Analysis, is_aggregate
 from opensea_metrics.sql.language.queries.clauses import check_clauses, check_table
 from opensea_metrics.sql.language.queries.conditions import expect_boolean
 from opensea_metrics.sql.language.queries.inference import infer
-from opensea_metrics.sql.language.queries.joins import Joins, check_sources
+from opensea_metrics.sql.language.queries.joins import JoinKey, Joins, check_sources
 from opensea_metrics.sql.language.queries.projections import Projections
 from opensea_metrics.sql.language.queries.scope import Scope
+from opensea_metrics.sql.language.queries.windowed_sources import (
+    check_bounds,
+    check_key,
+    check_persistent,
+)
 from opensea_metrics.sql.language.statements.parser import where
 from opensea_metrics.sql.language.statements.statements import Kind, Statement
 
 
 def analyse(statement: Statement, query: exp.Expression, sources: dict[str, Source]) -> Analysis:
-    """Resolve a SELECT against the given sources. Raises SqlError."""
+    """Resolve a SELECT against the given sources. Raises SqlError.
+
+    The statement keeps the result. A check, a plan and the execution resolve the same statement against equal sources.
+    """
+    items = [query.args["source"], *(join.this for join in query.args["joins"])]
+    # Of these the result is a function. Equal objects are compared by identity first, which is fast.
+    given = id(query), tuple(sources.get(name_of(item.this)) for item in items), library.current()
+    kept: tuple[object, Analysis] | None = statement.memo.get("analysis")
+    if kept is None or kept[0] != given:
+        kept = statement.memo["analysis"] = given, _resolved(statement, query, sources)
+    return kept[1]
+
+
+def _resolved(statement: Statement, query: exp.Expression, sources: dict[str, Source]) -> Analysis:
     first, *rest = [query.args["source"], *(join.this for join in query.args["joins"])]
     source = _find(statement, first, sources)
     joined = tuple(_find(statement, item, sources) for item in rest)
@@ -41,6 +60,9 @@ def analyse(statement: Statement, query: exp.Expression, sources: dict[str, Sour
         columns[""] = dict([key.synthetic])
     is_pull = statement.kind is Kind.SELECT and not query.args.get("emit")  # the server has its own messages for these
     check_clauses(query, scope)
+    if not is_pull:
+        check_persistent(statement, named.values())
+        check_bounds(query, statement, source)
     if not is_pull and all(known.is_table for known in named.values()):
         check_table(query, scope)
     for clause in ("group", "partition"):
@@ -84,7 +106,19 @@ def analyse(statement: Statement, query: exp.Expression, sources: dict[str, Sour
         raise SqlError(message, statement.place, "write EMIT CHANGES", stage=Stage.QUERY)
     if window and not analysis.is_aggregation and not is_pull:
         raise SqlError("WINDOW clause requires a GROUP BY clause.", statement.place, stage=Stage.QUERY)
-    return checked(analysis, key)
+    keyed = checked(analysis, key)
+    if not is_pull:
+        check_key(keyed, _keys_read(keyed, key), joins.rekeyed)
+    return keyed
+
+
+def _keys_read(analysis: Analysis, join: JoinKey | None) -> list[exp.Expression]:
+    """The key of the records that a SELECT reads, after all joins: of columns that have its value, a selected one."""
+    if join is None:
+        names = [column.name for column in analysis.source.columns if column.is_key]
+        return [exp.Column(this=exp.Identifier(this=name, quoted=True)) for name in names]
+    selected = {projection.expression for projection in analysis.projections}
+    return [column for column in join.columns if column in selected][:1] or join.columns[:1]
 
 
 def _limit(query: exp.Expression, scope: Scope) -> int | None:

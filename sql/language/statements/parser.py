@@ -34,6 +34,7 @@ from opensea_metrics.sql.language.dialect.nesting import (
     too_long,
 )
 from opensea_metrics.sql.language.dialect.parser import FIRST_WORDS
+from opensea_metrics.sql.language.dialect.rewriting import nodes
 from opensea_metrics.sql.language.statements.checks import check, place_of, syntax_error
 from opensea_metrics.sql.language.statements.statements import Statement
 
@@ -211,7 +212,7 @@ def _statement(
     if not parsed:  # the text begins with a word that ends a block, such as ELSE
         raise syntax_error(f"Unknown statement '{body[0].text}'", locate(start))
     ast, place = parsed[0], locate(start)
-    parts = tuple(ast.walk())  # outer nodes first
+    parts = nodes(ast)
     if (operation := too_long(parts)) is not None:
         raise SqlError(
             f"Statement is too large to parse: more than {CHAINED} operators in a row",

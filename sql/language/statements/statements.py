@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import cached_property
+from typing import Any
 
 from sqlglot import exp
 
@@ -54,9 +55,9 @@ class Kind(Enum):
 class Statement:
     """A parsed statement.
 
-    ``text`` ends with a semicolon and is sent to servers. ``locate`` maps offsets in ``ast`` to places. The
-    methods that change a statement return a new one. The new text is written from the AST, without the user's
-    comments and layout.
+    ``text`` ends with a semicolon and is sent to servers. ``locate`` maps offsets in ``ast`` to places. ``memo`` keeps
+    results that are computed from the statement. The methods that change a statement return a new one, without them.
+    The new text is written from the AST, without the user's comments and layout.
     """
 
     text: str
@@ -65,6 +66,7 @@ class Statement:
     locate: Callable[[int], Place] = field(
         default=lambda _: _OWN, repr=False, compare=False
     )
+    memo: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @cached_property
     def kind(self) -> Kind:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import duckdb
@@ -77,24 +78,27 @@ def joins(query: Query) -> list[JoinPlan]:
     """The joins of a query, from left to right. The items of source number N are in the table ``items_N``."""
     analysis = query.analysis
     result: list[JoinPlan] = []
-    left = first_side(query)
+    left, first = first_side(query), ordered.inputs(analysis)[0]
     for number, (step, keys) in enumerate(zip(analysis.joins, ordered.step_keys(analysis), strict=True)):
         source = ordered.inputs(analysis)[number + 1]
         if not left.is_table:
-            left = _keyed(left, keys.left)
+            if not step.keeps_key:
+                left = _keyed(left, keys.left, first.bounds)
         elif step.is_foreign:
             items = f"SELECT *, {keys.left} AS {foreign.FOREIGN} FROM ({left.items})"
             left = Side(items, (*left.names, foreign.FOREIGN), is_table=True)
         right = Side(f"SELECT * FROM items_{number + 1}", tuple(source.names), source.source.is_table)
         if not right.is_table:
-            right = _keyed(right, keys.right)
+            right = _keyed(right, keys.right, source.bounds)
         plan = JoinPlan(query, number, left, right, joins_within_partitions(analysis, number))
         result.append(plan)
         left = plan.result
     return result
 
 
-def _keyed(side: Side, key: str) -> Side:
-    """Items of a stream with the key of a join."""
+def _keyed(side: Side, key: str, bounds: Sequence[str]) -> Side:
+    """Items of a stream with the key of a join. ``bounds`` are the columns of its window, if it has one."""
+    if bounds:
+        key = ordered.windowed_key(key, bounds)
     columns = ", ".join([*side.names, *ORDER])
     return Side(f"SELECT {columns}, {key} AS _key FROM ({side.items})", side.names, side.is_table)

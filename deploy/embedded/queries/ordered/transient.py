@@ -102,7 +102,8 @@ class OrderedRows:
         known = f"state.known_{number}"
         self.cursor.execute(f"CREATE TABLE IF NOT EXISTS {known} AS SELECT * FROM state.present LIMIT 0")
         names = {column.name for column in read.source.columns if column.is_key}
-        keys = ", ".join(written for name, written in queue.input.columns if name in names)
+        written = [column for name, column in queue.input.columns if name in names]
+        keys = ", ".join(dict.fromkeys([*written, *queue.input.bounds]))
         gone = (
             f"SELECT * REPLACE (true AS _gone, -1 AS _seq, (SELECT max(_time) FROM {known}) AS _time)"
             f" FROM {known} ANTI JOIN state.present USING ({keys})"

@@ -7,11 +7,13 @@ the columns of :class:`Input`, and:
 - ``_part``: the record's partition
 - ``_time``: ROWTIME (epoch ms)
 - ``_gone``: true if the item deletes its key; always false in a stream
-- ``_key``: the key, after the first join or for a table
+- ``_key``: the key, after the first join or for a table. If the source's keys have windows, it is a struct of the key
+  and the window's bounds (:func:`windowed_key`)
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -19,7 +21,11 @@ from opensea_metrics.core.quoting import column as column_of
 from opensea_metrics.sql.language.catalog.sources import Source
 from opensea_metrics.sql.language.lowering import selects
 from opensea_metrics.sql.language.lowering.duckdb.expressions import Lowering
-from opensea_metrics.sql.language.lowering.duckdb.selects import joined_columns, selected
+from opensea_metrics.sql.language.lowering.duckdb.selects import (
+    joined_columns,
+    key_of_join,
+    selected,
+)
 from opensea_metrics.sql.language.lowering.ordered.items import qualified_columns
 from opensea_metrics.sql.language.queries.analysis import Analysis
 
@@ -27,16 +33,20 @@ ORDER = ("_n", "_s", "_part", "_time", "_gone")
 """Columns of items in addition to those of their source, and to ``_key``."""
 
 
+BOUNDS = ("WINDOWSTART", "WINDOWEND")
+
+
 @dataclass(frozen=True)
 class Input:
     """One source of a SELECT. ``columns`` are names of the source, with their columns in the items.
 
-    ``key_sql`` is a table's key.
+    ``key_sql`` is a table's key, and ``bounds`` are the columns of the window of a key that has one.
     """
 
     source: Source
     columns: tuple[tuple[str, str], ...]
     key_sql: str
+    bounds: tuple[str, ...]
 
     @property
     def names(self) -> list[str]:
@@ -60,14 +70,19 @@ def inputs(analysis: Analysis) -> tuple[Input, ...]:
     for alias, source in zip(analysis.aliases, analysis.sources, strict=True):
         keys = [column.name for column in source.columns if column.is_key]
         names = list(source.readable())
+        bounds = BOUNDS if source.window else ()
         if analysis.joined:
-            names = [name for name in names if (alias, name) in read or (source.is_table and name in keys)]
+            needed = {*bounds, *(keys if source.is_table else ())}
+            names = [name for name in names if (alias, name) in read or name in needed]
         written = {name: column_of(f"{alias}.{name}" if analysis.joined else name) for name in names}
+        window = tuple(written[name] for name in bounds)
+        key = _key([written[name] for name in keys]) if source.is_table else "NULL"
         result.append(
             Input(
                 source=source,
                 columns=tuple(written.items()),
-                key_sql=_key([written[name] for name in keys]) if source.is_table else "NULL",
+                key_sql=windowed_key(key, window) if source.is_table and window else key,
+                bounds=window,
             )
         )
     return tuple(result)
@@ -86,7 +101,9 @@ def rows(analysis: Analysis, items: str) -> str:
     if analysis.joined:
         hidden.append("_s AS ROWOFFSET")
         if analysis.synthetic:
-            hidden.append(f"_key AS {column_of(analysis.synthetic[0])}")
+            hidden.append(f"{key_of_join(analysis)} AS {column_of(analysis.synthetic[0])}")
+        if analysis.source.window:
+            hidden += [f"_key.{name} AS {name}" for name in BOUNDS]
     else:
         hidden = []
     return f"SELECT {', '.join(['*', *hidden])} FROM ({items})"
@@ -103,6 +120,12 @@ def changes(analysis: Analysis, items: str) -> str:
         relation = f"SELECT *, {', '.join(fields)} FROM ({relation})"
     order = f"_n, _s, _part, _time, _gone OR ({kept}) IS NOT TRUE AS _gone"
     return f"SELECT {', '.join([*columns, order])} FROM ({relation})"
+
+
+def windowed_key(key: str, bounds: Sequence[str]) -> str:
+    """A key with the bounds of its window as one value. It is NULL if the key is."""
+    start, end = bounds
+    return f"CASE WHEN ({key}) IS NOT NULL THEN struct_pack(k := {key}, WINDOWSTART := {start}, WINDOWEND := {end}) END"
 
 
 def _key(columns: list[str]) -> str:

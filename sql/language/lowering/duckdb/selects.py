@@ -82,13 +82,18 @@ class Grouping:
         With a stream time, rows that arrive after their window has closed are omitted.
         """
         window = self.analysis.window
-        rows = f"SELECT * FROM ({selects.windowed(SYNTAX, relation, window)}) WHERE {self._kept()}"
+        rows = f"SELECT * FROM ({windowed(relation, window)}) WHERE {self._kept()}"
         if time is not None:
             rows = f"SELECT * FROM ({self._timed(rows, time)}) WHERE NOT _late"
         if window is not None and window.is_session:
             rows = selects.sessions(f"SELECT *, {', '.join(self._named_keys())} FROM ({rows})", self.group, window.size)
             return self._partial(rows, [*self.group, "_session"])
         return self._partial(rows, [*self._named_keys(), *selects.window_columns(window)])
+
+    def of_windowed(self, rows: str) -> str:
+        """Rows of state, computed from the rows of a relation that have the start of their window, ``_ws``."""
+        rows = f"SELECT * FROM ({rows}) WHERE {self._kept()}"
+        return self._partial(rows, [*self._named_keys(), *selects.window_columns(self.analysis.window)])
 
     def one_by_one(self, relation: str) -> str:
         """Rows of state, one for each row of a relation, with its ``_off``. Each row is a session of its own."""
@@ -113,7 +118,7 @@ class Grouping:
 
     def count_late(self, relation: str, time: StreamTime) -> str:
         """The number of rows that arrive after their window has closed."""
-        rows = f"SELECT * FROM ({selects.windowed(SYNTAX, relation, self.analysis.window)}) WHERE {self._kept()}"
+        rows = f"SELECT * FROM ({windowed(relation, self.analysis.window)}) WHERE {self._kept()}"
         return f"SELECT count(*) FROM ({self._timed(rows, time)}) WHERE _late"
 
     def _kept(self) -> str:
@@ -134,14 +139,6 @@ class Grouping:
         if window is not None and window.is_session:
             return self.combine(selects.sessions(rows, self.group, window.size, ("_ws", "_we")))
         return self._merged(rows, self.keys, self.keys)
-
-    def from_slices(self, rows: str) -> str:
-        """Rows of state, merged from rows of state of smaller windows whose bounds include those of this window.
-
-        Not for sessions, nor if an accumulator depends on the order of merging.
-        """
-        times = f"SELECT * EXCLUDE (_ws), _ws AS ROWTIME FROM ({rows})"
-        return self._merged(selects.windowed(SYNTAX, times, self.analysis.window), self.keys, self.keys)
 
     def combine(self, rows: str) -> str:
         """One row of state for each session, merged from rows of state that have ``_src`` and ``_session``."""
@@ -196,6 +193,19 @@ class Grouping:
         return f"SELECT {', '.join([*self.keys, *tidied, '_ts', *more])} FROM ({grouped})"
 
 
+def windowed(relation: str, window: Window | None) -> str:
+    """:func:`sql.language.lowering.selects.windowed` in DuckDB's SQL."""
+    return selects.windowed(SYNTAX, relation, window)
+
+
+def slices(rows: str, window: Window | None) -> str:
+    """Rows of state of a small window, with the start of the larger window whose slices they are, as ``_ws``.
+
+    A slice is repeated for each of its windows. Their bounds must be among those of the small window.
+    """
+    return windowed(f"SELECT * EXCLUDE (_ws), _ws AS ROWTIME FROM ({rows})", window)
+
+
 def as_source(source: Source, relation: str, available: Sequence[str], carried: Sequence[str] = ()) -> str:
     """:func:`sql.language.lowering.selects.as_source` in DuckDB's SQL."""
     return selects.as_source(SYNTAX, source, relation, available, carried)
@@ -235,7 +245,9 @@ def selected(analysis: Analysis) -> tuple[list[str], list[str], str]:
     }
     fields = [f"{lowering.whole(field)} AS {name}" for field, name in named.items()]
     lowering = Lowering(selects.scope_of(analysis), joined | named)
-    key = "_key" if analysis.joined and not analysis.partition and not analysis.joins[-1].is_foreign else None
+    # PARTITION BY of a windowed source names its key, and ksqlDB then does nothing.
+    is_kept = not analysis.partition or analysis.source.window is not None
+    key = key_of_join(analysis) if analysis.joined and is_kept and not analysis.joins[-1].is_foreign else None
     columns = [
         f"{key if key and projection.column.is_key else lowering.whole(projection.expression)}"
         f" AS {duckdb_column(projection.column.name)}"
@@ -243,6 +255,11 @@ def selected(analysis: Analysis) -> tuple[list[str], list[str], str]:
     ]
     kept = lowering.whole_condition(analysis.where) if analysis.where is not None else "true"
     return fields, columns, kept
+
+
+def key_of_join(analysis: Analysis) -> str:
+    """The key of a join's result, without its window."""
+    return "_key.k" if analysis.source.window else "_key"
 
 
 def joined_columns(analysis: Analysis) -> dict[exp.Expression, str]:

@@ -70,7 +70,7 @@ def _join(
     prefix: str,
 ) -> Iterator[tuple[str, str]]:
     step = analysis.joins[number]
-    if not left.is_table:
+    if not left.is_table and not step.keeps_key:
         of_left, left = _keyed(left, keys[0]), replace(left, table=f"{prefix}_left")
         yield left.table, of_left
     elif step.is_foreign:

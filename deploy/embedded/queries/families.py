@@ -1,0 +1,219 @@
+"""Families: aggregations that differ only in their windows and sources are merged into their states together.
+
+One statement computes the rows of state of all members, and one merges them with older rows. DuckDB needs longer to
+plan these statements than to run them on a second's records, so this takes a fraction of the time.
+
+The rows of state of a small window are slices of every larger window whose bounds are among its own. So one pass over
+the records gives the smallest window's rows, and the larger windows are merged from these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import duckdb
+
+from opensea_metrics.deploy.embedded.queries.aggregation import newest_times
+from opensea_metrics.deploy.embedded.topics.log_tables import state_table
+from opensea_metrics.deploy.embedded.topics.positions import KnownPositions, StateEnd, stream_times
+from opensea_metrics.deploy.embedded.topics.record_topic import Positions
+from opensea_metrics.sql.language.catalog.catalog import Query
+from opensea_metrics.sql.language.catalog.sources import Window
+from opensea_metrics.sql.language.lowering.duckdb import selects
+from opensea_metrics.sql.language.lowering.duckdb.selects import Grouping
+from opensea_metrics.sql.language.lowering.duckdb.stream_time import stream_time
+
+_DELTA, _CHANGED = "family_delta", "family_changed"
+_MEMBER = "_member"
+
+
+@dataclass(frozen=True)
+class Member:
+    """An aggregation that takes the rows of ``relation``. ``known`` are its counters before."""
+
+    query: Query
+    relation: str
+    known: Positions
+
+    @property
+    def grouping(self) -> Grouping:
+        return selects.grouping(self.query.analysis)
+
+    @property
+    def window(self) -> Window:
+        window = self.query.analysis.window
+        assert window is not None
+        return window
+
+
+def can_be_member(query: Query) -> bool:
+    """True for tumbling and hopping windows whose rows change until they close."""
+    window = query.analysis.window
+    return window is not None and not window.is_session and query.analysis.emit != "FINAL"
+
+
+def families(members: Iterable[Member]) -> Iterator[list[Member]]:
+    """The families of members, each sorted by the size of its windows."""
+    alike: dict[object, list[Member]] = {}
+    for member in members:
+        grouping, source = member.grouping, member.query.analysis.source
+        key = grouping.key_sql, grouping.where_sql, grouping.accumulators, source.columns, source.window is None
+        alike.setdefault(key, []).append(member)
+    for family in alike.values():
+        yield sorted(family, key=lambda member: member.window.size)
+
+
+def absorb(
+    cursor: duckdb.DuckDBPyConnection, family: Sequence[Member], places: KnownPositions
+) -> list[tuple[dict[int, int], int]]:
+    """Merge rows into the states of a family's members. Returns the result of :func:`aggregation.absorb` for each.
+
+    The temporary tables have one more group key than the members: the number of the member.
+    """
+    alike = family[0].grouping
+    keyed = replace(alike, key_sql=(*alike.key_sql, _MEMBER))
+    column = keyed.group[-1]
+    cursor.execute(f"CREATE OR REPLACE TEMP TABLE {_DELTA} AS {_delta(keyed, family)}")
+    bounds = cursor.execute(
+        f"SELECT {column}, min(_ws), max(_ws), max(_ts) FROM {_DELTA} GROUP BY ALL ORDER BY ALL"
+    ).fetchall()
+    results = [(stream_times(member.known), 0) for member in family]
+    changes = []
+    for number, first, last, newest in bounds:
+        member, (seen, late) = family[number], results[number]
+        time = stream_time(member.query.analysis, seen)
+        now = newest_times(cursor, member.grouping, member.relation, time, newest)
+        if first + member.window.size + member.window.grace <= max(now.values()):
+            late = int(cursor.execute(member.grouping.count_late(member.relation, time)).fetchone()[0])  # type: ignore[index]
+        if late:
+            in_time = member.grouping.partial(member.relation, time)
+            cursor.execute(f"DELETE FROM {_DELTA} WHERE {column} = {number}")
+            cursor.execute(f"INSERT INTO {_DELTA} BY NAME SELECT *, {number} AS {column} FROM ({in_time})")
+        results[number] = now, late
+        end = places.end_of_state(cursor, member.query.id)
+        changes.append(_Change(member.query.id, number, first, last, end))
+    _merge(cursor, keyed, changes)
+    for change in changes:
+        places.reached_in_state(change.query_id, change.insert(cursor, column))
+    return results
+
+
+@dataclass(frozen=True)
+class _Change:
+    """The rows of ``_DELTA`` in which ``_member`` is ``number``. Their windows start in [first, last] (epoch ms).
+
+    ``end`` is the end of the query's state before.
+    """
+
+    query_id: str
+    number: int
+    first: int
+    last: int
+    end: StateEnd
+
+    @property
+    def table(self) -> str:
+        return state_table(self.query_id)
+
+    @property
+    def has_older(self) -> bool:
+        """Whether the state may have rows of these windows."""
+        return self.end.window is not None and self.first <= self.end.window
+
+    @property
+    def has_newer(self) -> bool:
+        """Whether some windows are newer than all windows of the state."""
+        return self.end.window is None or self.last > self.end.window
+
+    def insert(self, cursor: duckdb.DuckDBPyConnection, column: str) -> StateEnd:
+        """Insert the rows into the state. They are numbered by window, so readers of changes see time go forward."""
+        rows = [f"SELECT * FROM {_CHANGED} WHERE {column} = {self.number}"] if self.has_older else []
+        if self.has_newer:
+            after = f" AND _ws > {self.end.window}" if self.has_older else ""
+            rows.append(f"SELECT * FROM {_DELTA} WHERE {column} = {self.number}{after}")
+        order = " ORDER BY _ws" if self.first < self.last else ""
+        (inserted,) = cursor.execute(
+            f"INSERT INTO {self.table} BY NAME SELECT * EXCLUDE ({column}),"
+            f" {self.end.number} + row_number() OVER () - 1 AS _off FROM ({' UNION ALL BY NAME '.join(rows)}{order})"
+        ).fetchone()  # type: ignore[misc]
+        window = max(self.last, self.end.window or self.last)
+        return StateEnd(self.end.number + int(inserted), window)
+
+
+def _merge(cursor: duckdb.DuckDBPyConnection, keyed: Grouping, changes: Sequence[_Change]) -> None:
+    """Take the rows that change out of the states, and write them, merged, into ``_CHANGED``."""
+    column = keyed.group[-1]
+    older = [change for change in changes if change.has_older]
+    if not older:
+        return
+    keys = [key for key in keyed.keys if key != column]
+    same = {
+        change: " AND ".join(
+            [
+                f"new.{column} = {change.number}",
+                f"old._ws BETWEEN {change.first} AND {change.last}",
+                *(f"old.{key} = new.{key}" for key in keys),
+            ]
+        )
+        for change in older
+    }
+    rows = [
+        f"SELECT 0 AS _src, old.* EXCLUDE (_off), {change.number} AS {column}"
+        f" FROM {change.table} AS old SEMI JOIN {_DELTA} AS new ON {condition}"
+        for change, condition in same.items()
+    ]
+    all_of_them = len(older) == len(changes) and not any(change.has_newer for change in older)
+    parts = " OR ".join(f"({column} = {change.number} AND _ws <= {change.end.window})" for change in older)
+    rows.append(f"SELECT 1 AS _src, * FROM {_DELTA} WHERE {'true' if all_of_them else parts}")
+    merged = keyed.merge(" UNION ALL BY NAME ".join(rows))
+    cursor.execute(f"CREATE OR REPLACE TEMP TABLE {_CHANGED} AS {merged}")
+    for change, condition in same.items():
+        cursor.execute(f"DELETE FROM {change.table} AS old USING {_DELTA} AS new WHERE {condition}")
+
+
+def sliced(family: Sequence[Member]) -> dict[int, int]:
+    """The numbers of the members that are merged from another member's slices, with the number of that member.
+
+    The others are computed from their records.
+    """
+    result: dict[int, int] = {}
+    for number, member in enumerate(family):
+        if member.grouping.is_ordered:
+            continue
+        smaller = [other for other in range(number) if other not in result and _is_cut_by(member, family[other])]
+        if smaller:
+            result[number] = smaller[-1]
+    return result
+
+
+def _delta(keyed: Grouping, family: Sequence[Member]) -> str:
+    """The rows of state of all members."""
+    column, from_slices = keyed.group[-1], sliced(family)
+    records = [
+        f"SELECT *, {number} AS {_MEMBER} FROM ({selects.windowed(member.relation, member.window)})"
+        for number, member in enumerate(family)
+        if number not in from_slices
+    ]
+    computed = keyed.of_windowed(" UNION ALL BY NAME ".join(records))
+    if not from_slices:
+        return computed
+    slices = {
+        number: selects.slices(f"SELECT * FROM slices WHERE {column} = {other}", family[number].window)
+        for number, other in from_slices.items()
+    }
+    rows = [f"SELECT * REPLACE ({number} AS {column}) FROM ({of_member})" for number, of_member in slices.items()]
+    merged = keyed.merge(" UNION ALL BY NAME ".join(rows))
+    return f"WITH slices AS MATERIALIZED ({computed}) SELECT * FROM slices UNION ALL BY NAME ({merged})"
+
+
+def _is_cut_by(member: Member, other: Member) -> bool:
+    """True if the bounds of all windows are bounds of another member's smaller, tumbling windows."""
+    window, smaller = member.window, other.window
+    return (
+        member.relation == other.relation
+        and smaller.advance == smaller.size
+        and smaller.origin == window.origin
+        and window.size % smaller.size == 0
+        and window.advance % smaller.size == 0
+    )
