@@ -94,7 +94,7 @@ def array(values: Any, kind: pa.DataType) -> pa.Array:
 
 
 def _of_buffers(kind: pa.DataType, values: Sequence[Any], buffers: Sequence[Any]) -> pa.Array:
-    """An array whose values, except that of NULLs, are in buffers."""
+    """An array of values in buffers. The value of a NULL has no meaning."""
     is_present = np.packbits(np.array([value is not None for value in values], np.bool_), bitorder="little")
     return pa.Array.from_buffers(kind, len(values), [*map(pa.py_buffer, [is_present, *buffers])])
 

@@ -155,7 +155,7 @@ class KsqlClient:
     def everything(
         self, with_queries: bool = True
     ) -> tuple[tuple[ServerSource, ...], tuple[ServerQuery, ...], tuple[ServerTopic, ...]]:
-        """All streams and tables, queries and topics, from one request. The texts of queries make a long reply."""
+        """All streams and tables, queries and topics, from one request. ``with_queries`` makes the reply long."""
         statements = "SHOW STREAMS; SHOW TABLES; SHOW TOPICS;" + " SHOW QUERIES;" * with_queries
         streams, tables, topics, *queries = self.ask(statements)
         with self._reading(_request(statements)):

@@ -29,7 +29,7 @@ _PLACE = Place("<server>", 1, 1)
 
 @dataclass(frozen=True)
 class Server:
-    """Streams and tables by name, queries by id (unless they were left out), and the names of topics.
+    """Streams and tables by name, queries by id (if they were requested), and the names of topics.
 
     ``partitions``: the number of partitions of each topic. ``described``: the streams and tables that exist and
     whose description was requested. ``is_embedded``: this is the embedded server, which supports less.

@@ -121,7 +121,7 @@ class Engine(Rounds):
         return StatementOutcome(self._next - 1, "Query resumed.")
 
     def insert_values(self, statements: Sequence[Statement]) -> None:
-        """Carry out INSERT … VALUES statements, which :meth:`check` has passed: all or none. Raises SqlError."""
+        """Carry out INSERT … VALUES statements that have passed :meth:`check`, all or none. Raises SqlError."""
         with self._turn:
             self._check()
             self._last_statement = time.monotonic()

@@ -16,9 +16,9 @@ def identifier(name: str, like: exp.Expr | None = None) -> exp.Identifier:
 
 
 def nodes(tree: exp.Expr) -> list[exp.Expr]:
-    """All nodes of a tree, outer ones first. ``exp.Expression.walk`` gives the same, in three times the time."""
+    """All nodes of a tree, outer ones first. ``exp.Expression.walk`` does the same, but takes three times as long."""
     reached = [tree]
-    for node in reached:  # the list grows meanwhile
+    for node in reached:  # the list grows during the loop
         for value in node.args.values():
             if isinstance(value, exp.Expr):
                 reached.append(value)

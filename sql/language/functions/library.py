@@ -107,7 +107,10 @@ def find(name: str) -> Function | None:
 
 
 def current() -> tuple[Mapping[str, Function], ...]:
-    """The functions besides ksqlDB's. As long as these are the same objects, :func:`find` gives the same answers."""
+    """All functions that are not ksqlDB's.
+
+    As long as the objects are the same, :func:`find` returns the same results.
+    """
     return _registered(), _OF_SERVER.get()
 
 
@@ -118,14 +121,14 @@ def suggestion(name: str) -> str | None:
 
 def _registered() -> Mapping[str, Function]:
     global _last
-    definitions = registry.functions()  # the same object each time, unless there are others
+    definitions = registry.functions()  # the same object as before, unless the functions have changed
     if _last[0] is not definitions:
         _last = definitions, _as_functions(definitions.values())
     return _last[1]
 
 
 _last: tuple[Mapping[str, Definition], Mapping[str, Function]] = {}, {}
-"""The last functions of ``udfs``, as they were given and as they are known here."""
+"""The definitions of ``udfs`` at the last call, and the functions made from them."""
 
 
 def _as_functions(definitions: Iterable[Definition]) -> dict[str, Function]:

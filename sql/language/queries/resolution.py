@@ -34,7 +34,7 @@ def analyse(statement: Statement, query: exp.Expression, sources: dict[str, Sour
     The statement keeps the result. A check, a plan and the execution resolve the same statement against equal sources.
     """
     items = [query.args["source"], *(join.this for join in query.args["joins"])]
-    # Of these the result is a function. Equal objects are compared by identity first, which is fast.
+    # The result depends only on these. Python compares objects by identity first, so this is fast.
     given = id(query), tuple(sources.get(name_of(item.this)) for item in items), library.current()
     kept: tuple[object, Analysis] | None = statement.memo.get("analysis")
     if kept is None or kept[0] != given:
@@ -113,7 +113,10 @@ def _resolved(statement: Statement, query: exp.Expression, sources: dict[str, So
 
 
 def _keys_read(analysis: Analysis, join: JoinKey | None) -> list[exp.Expression]:
-    """The key of the records that a SELECT reads, after all joins: of columns that have its value, a selected one."""
+    """The key of the records that a SELECT reads, after all joins.
+
+    If several columns have its value: a selected one.
+    """
     if join is None:
         names = [column.name for column in analysis.source.columns if column.is_key]
         return [exp.Column(this=exp.Identifier(this=name, quoted=True)) for name in names]

@@ -1,4 +1,4 @@
-"""What a SELECT may do with sources whose keys have windows: those with WINDOW_TYPE, and windowed tables.
+"""Checks SELECTs from sources whose keys have windows: sources with WINDOW_TYPE, and windowed tables.
 
 ksqlDB never writes the records of such a source into other partitions. So their key stays, and two sources are joined
 only if their keys and windows are of one kind.
@@ -77,7 +77,7 @@ def check_bounds(query: exp.Expression, statement: Statement, source: Source) ->
 
 
 def check_key(analysis: Analysis, keys: Sequence[exp.Expression], rekeyed: exp.Expression | None) -> None:
-    """Raises SqlError if a SELECT gives the records of a windowed source another key.
+    """Raises SqlError if a SELECT changes the key of the records of a windowed source.
 
     ``keys`` are the columns of the records' key, after all joins. ``rekeyed`` is the ON of the first join that needs
     another key than its sources have.

@@ -199,7 +199,7 @@ def windowed(relation: str, window: Window | None) -> str:
 
 
 def slices(rows: str, window: Window | None) -> str:
-    """Rows of state of a small window, with the start of the larger window whose slices they are, as ``_ws``.
+    """Rows of state of a small window. ``_ws`` is the start of the larger window whose slices these rows are.
 
     A slice is repeated for each of its windows. Their bounds must be among those of the small window.
     """
