@@ -167,8 +167,8 @@ def test_the_search_for_files_may_fail(
         eventually(lambda: {p.value: m for p, m in topic.engine.faults().items()}, {part: str(error)})
         topic.write("y.json", lines("y", 2))
         # Inserted records do not need a search for files.
-        topic.engine.execute(
-            parse_statement(f"INSERT INTO t_raw (t, k, a) VALUES ({10**12}, 'inserted', 1);"), {}
+        topic.engine.insert_values(
+            [parse_statement(f"INSERT INTO t_raw (t, k, a) VALUES ({10**12}, 'inserted', 1);")]
         )
         eventually(lambda: sums(topic), {"x": 3, "inserted": 1})
         time.sleep(0.5)  # several looks
@@ -187,7 +187,7 @@ def test_a_client_that_never_pauses_does_not_stop_reading(
     monkeypatch.setattr(rounds, "_QUIET", 1000.0)
     monkeypatch.setattr(rounds, "_PATIENCE", 0.2)
     insert = parse_statement(f"INSERT INTO t_raw (t, k, a) VALUES ({10**12}, 'inserted', 1);")
-    topic.engine.execute(insert, {})
+    topic.engine.insert_values([insert])
     topic.write("x.json", lines("x", 3))
     eventually(lambda: sums(topic), {"x": 3, "inserted": 1})
 
@@ -281,7 +281,7 @@ def test_a_disk_that_fills_and_empties(topic: CountedTopic, seed: int) -> None:
                 path.rename(path.with_name(path.name.removeprefix(".")))
                 time.sleep(chance.uniform(0, 0.2))
             with suppress(SqlError, duckdb.Error):
-                engine.execute(parse_statement(f"INSERT INTO t_raw (t, k) VALUES ({10**12}, 'in');"), {})
+                engine.insert_values([parse_statement(f"INSERT INTO t_raw (t, k) VALUES ({10**12}, 'in');")])
                 expected["in"] = expected.get("in", 0) + 1
             time.sleep(chance.uniform(0, 0.5))
             assert engine.failures == {} or not replies.healthcheck(engine)["isHealthy"]
