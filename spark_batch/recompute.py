@@ -155,9 +155,7 @@ def computed(prepared: Prepared, progress: Progress) -> Iterator[Results]:
     """
     catalog, name = prepared.job.pipeline.catalog, SPARK if prepared.engine == "spark" else DUCKDB
     for query in catalog.queries.values():
-        support.check_replaced_rows(catalog, query.analysis, name)
-        support.check_ordered(catalog, query, query.analysis.statement.place, name)
-        support.check_query(query.analysis, name)
+        support.check_recompute(catalog, query, name)
         if prepared.job.pipeline.drops_late(query):
             support.check_late(catalog, query, name)
     engine = import_module(f"opensea_metrics.spark_batch.{prepared.engine}_engine")

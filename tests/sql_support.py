@@ -220,8 +220,8 @@ def _of_query(given: Catalog, text: str) -> Verdicts:
     (query,) = (query for id_, query in after.queries.items() if id_ not in given.queries)
     checks: list[Callable[[], None]] = [
         lambda: support.check_statement(given, statement, after),
-        lambda: support.check_query(query.analysis, DUCKDB),
-        lambda: support.check_query(query.analysis, SPARK),
+        lambda: support.check_recompute(after, query, DUCKDB),
+        lambda: support.check_recompute(after, query, SPARK),
     ]
     return tuple(map(_verdict, checks))
 

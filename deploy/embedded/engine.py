@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from opensea_metrics.core.errors import SqlError
 from opensea_metrics.deploy.embedded import metastore
 from opensea_metrics.deploy.embedded.health import ServerPart
+from opensea_metrics.deploy.embedded.queries import replaced_rows
 from opensea_metrics.deploy.embedded.rounds import Rounds
 from opensea_metrics.deploy.embedded.statements import effects
 from opensea_metrics.deploy.embedded.storage import transaction
@@ -36,6 +37,7 @@ class Engine(Rounds):
 
     def _load(self) -> None:
         super()._load()
+        replaced_rows.prepare(self._cursor, self.catalog)  # of a database that an older release has written
         if processing_log.STREAM not in self.catalog.sources:
             self.execute(parse_statement(processing_log.STATEMENT), {})
             self._last_statement = 0.0

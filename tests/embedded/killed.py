@@ -26,8 +26,8 @@ STATEMENTS = (
     "CREATE TABLE direct AS SELECT f, COUNT(*) AS n FROM raw GROUP BY f;",
     "CREATE TABLE daily AS SELECT f, COUNT(*) AS n FROM raw WINDOW TUMBLING (SIZE 1 DAYS, RETENTION 9 DAYS,"
     " GRACE PERIOD 8 DAYS) GROUP BY f;",
-    "CREATE TABLE visits AS SELECT f, COUNT(*) AS n FROM raw WINDOW SESSION (1 DAYS, RETENTION 9 DAYS,"
-    " GRACE PERIOD 8 DAYS) GROUP BY f;",
+    "CREATE TABLE visits AS SELECT f, AS_VALUE(f) AS g, COUNT(*) AS n FROM raw"
+    " WINDOW SESSION (1 DAYS, RETENTION 9 DAYS, GRACE PERIOD 8 DAYS) GROUP BY f;",
     "CREATE TABLE names (f VARCHAR PRIMARY KEY, name VARCHAR) WITH (KAFKA_TOPIC='names', VALUE_FORMAT='JSON',"
     " PARTITIONS=1);",
     "CREATE STREAM named AS SELECT raw.f AS f, name FROM raw LEFT JOIN names ON raw.f = names.f;",
@@ -52,11 +52,21 @@ MIX = (
     "CREATE STREAM met AS SELECT raw.f AS f, raw2.f AS other FROM raw LEFT JOIN raw2 WITHIN 1 HOURS"
     " GRACE PERIOD 1 HOURS ON raw.f = raw2.f WHERE raw2.t IS NULL OR raw.t = raw2.t;",
     "CREATE TABLE matches AS SELECT f, COUNT(*) AS n FROM met GROUP BY f;",
+    # Each value of F has one session, which grows.
+    "CREATE STREAM grown (f VARCHAR KEY, g VARCHAR, n BIGINT) WITH (KAFKA_TOPIC='VISITS', VALUE_FORMAT='JSON',"
+    " WINDOW_TYPE='SESSION');",
+    "CREATE STREAM grown_too AS SELECT * FROM grown;",
+    "CREATE STREAM same_sessions AS SELECT a.f AS f, a.g AS g, a.n AS n FROM grown_too a JOIN grown b WITHIN 1 DAYS"
+    " ON a.f = b.f WHERE a.n = b.n;",
+    "CREATE TABLE newest_sessions AS SELECT g AS f, LATEST_BY_OFFSET(n) AS n FROM grown_too GROUP BY g;",
+    "CREATE TABLE joined_sessions AS SELECT g AS f, LATEST_BY_OFFSET(n) AS n FROM same_sessions GROUP BY g;",
 )
 """More kinds of queries, which take longer."""
 LATER = "CREATE TABLE later AS SELECT f, COUNT(*) AS n FROM held GROUP BY f;"
 TABLES = ("sums", "direct", "daily", "visits", "joined", "selected")
-MIXED = ("undone", "both", "on_foreign_key", "matches", "hourly", "final_visits")
+MIXED = (
+    "undone", "both", "on_foreign_key", "matches", "hourly", "final_visits", "newest_sessions", "joined_sessions",
+)  # fmt: skip
 FINAL = ("hourly", "final_visits")
 CLOSING = "closing"
 """The value of F in the record that closes all windows."""

@@ -248,3 +248,16 @@ def test_a_stream_that_is_declared_later_has_the_changes_from_then_on(server: In
     visit(server, EVENTS[4:])
     # The first two events were in one session when the stream was declared.
     assert sorted(changes_of(server, "changes")) == sorted(SESSION_CHANGES[1:])
+
+
+def test_a_database_of_an_older_release_gets_the_table_of_replaced_rows(tmp_path: Path) -> None:
+    with inside(tmp_path) as server:
+        server.done(OVER_SESSIONS)
+        visit(server, EVENTS[:1])
+        (table,) = server.engine._cursor.execute(
+            "SELECT table_name FROM duckdb_tables() WHERE table_name LIKE '%VISITS% replaced'"
+        ).fetchone()  # type: ignore[misc]
+        server.engine._cursor.execute(f'DROP TABLE state."{table}"')
+    with inside(tmp_path) as server:
+        visit(server, EVENTS[1:2])
+        assert changes_of(server, "changes") == SESSION_CHANGES[:2]

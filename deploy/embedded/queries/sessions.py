@@ -51,9 +51,11 @@ def merge(
     if not is_any:
         changed_rows.take_out(cursor, grouping, table, touching)
         return 0
+    # Sessions that end before _low or begin after _high are near no row.
     cursor.execute(
-        f"{_MADE} watched AS SELECT {keys}, row_number() OVER () AS _key"
-        f" FROM timed SEMI JOIN chosen USING (_off) GROUP BY {keys}"
+        f"{_MADE} watched AS SELECT *, row_number() OVER () AS _key FROM (SELECT {keys},"
+        f" min(ROWTIME) - {window.size} AS _low, max(ROWTIME) + {window.size} AS _high"
+        f" FROM timed LEFT JOIN chosen ON timed._off = chosen._off GROUP BY {keys} HAVING count(chosen._off) > 0)"
     )
     cursor.execute(f"{_MADE} near AS {_near(grouping, table)}")
     cursor.execute(f"{_MADE} watched_rows AS SELECT * EXCLUDE (_are_late) FROM near WHERE NOT _are_late")
@@ -92,6 +94,12 @@ def _chosen(grouping: Grouping, table: str) -> str:
     )
 
 
+def _stored(grouping: Grouping, table: str) -> str:
+    """The sessions of the state that may be near a row of a watched key: ``old`` and ``watched``, joined."""
+    of_key = " AND ".join(f"old.{key} = watched.{key}" for key in grouping.group)
+    return f"{table} AS old JOIN watched ON {of_key} AND old._we >= watched._low AND old._ws <= watched._high"
+
+
 def _may_be_late(window: Window) -> str:
     return f"ROWTIME < _now - {window.grace + window.size}"
 
@@ -104,15 +112,15 @@ def _near(grouping: Grouping, table: str) -> str:
     """
     window = grouping.analysis.window
     assert window is not None
-    of_key = " AND ".join(f"{{0}}.{key} = watched.{key}" for key in grouping.group)
+    of_key = " AND ".join(f"timed.{key} = watched.{key}" for key in grouping.group)
     rows = (
         "SELECT _key, ROWTIME AS _first, ROWTIME AS _last, timed._off, chosen._off IS NOT NULL AS _is_chosen,"
         f" {_may_be_late(window)} AS _is_late, ROWTIME, _before, _now, _place"
-        f" FROM timed JOIN watched ON {of_key.format('timed')} LEFT JOIN chosen ON timed._off = chosen._off"
+        f" FROM timed JOIN watched ON {of_key} LEFT JOIN chosen ON timed._off = chosen._off"
     )
     stored = (
         "SELECT _key, _ws AS _first, _we AS _last, false AS _is_chosen, false AS _is_late"
-        f" FROM {table} AS old JOIN watched ON {of_key.format('old')}"
+        f" FROM {_stored(grouping, table)}"
     )
     earlier = "ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING"
     begins = f"_first > max(_last) OVER (PARTITION BY _key ORDER BY _first, _last {earlier}) + {window.size}"
@@ -129,7 +137,7 @@ def _merge_watched(cursor: duckdb.DuckDBPyConnection, grouping: Grouping, table:
     window = grouping.analysis.window
     assert window is not None
     of_key = " AND ".join(f"old.{key} = watched.{key}" for key in grouping.group)
-    stored = f"{table} AS old JOIN watched ON {of_key}"
+    stored = _stored(grouping, table)
     by_key = _of_keys(window, _kept(grouping), cursor.execute(f"SELECT _key, _ws, _we FROM {stored}").fetchall())
     late = 0
     watched = cursor.execute("SELECT _key, _off, ROWTIME, _before, _now FROM watched_rows ORDER BY _place").fetchnumpy()

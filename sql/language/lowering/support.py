@@ -79,6 +79,13 @@ def check_replaced_rows(catalog: Catalog, analysis: Analysis, engine: str) -> No
             raise Unsupported(feature, engine, analysis.statement.place)
 
 
+def check_recompute(catalog: Catalog, query: Query, engine: str) -> None:
+    """Raise Unsupported if an engine of ``recompute`` cannot run a persistent query exactly."""
+    check_replaced_rows(catalog, query.analysis, engine)
+    check_ordered(catalog, query, query.analysis.statement.place, engine)
+    check_query(query.analysis, engine)
+
+
 def check_ordered(catalog: Catalog, query: Query, place: Place, engine: str) -> None:
     """Raise Unsupported for joins and for queries over tables that an engine cannot run exactly."""
     analysis = query.analysis
