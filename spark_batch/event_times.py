@@ -102,8 +102,8 @@ def _usual_ms(text: str) -> str:
     return f"CASE WHEN regexp_full_match({text}, '{_USUAL}') THEN epoch_ms(TRY_CAST({text} AS TIMESTAMP)) END"
 
 
-# A search for the name alone is faster, and fastest in the text of many lines (``producer.archive.lines``). But the name
-# may be that of a field in the payload.
+# A search for the name alone is faster, and fastest in the text of many lines (``producer.archive.lines``). But a field
+# in the payload may have the name.
 _LACKING = (
     """CASE WHEN _timed AND contains(line, '"event_time"') THEN TRY(json_type(line, '$.event_time')) IS NULL"""
     " ELSE true END"
