@@ -69,7 +69,9 @@ def guards(stream: Source, readers: Iterable[Analysis]) -> dict[str, list[Guard]
     for reader in readers:
         guard = None
         if reader.where is not None and reader.sources == (stream,) and stream.timestamp is None:
-            first = next(reader.where.flatten()) if isinstance(reader.where, exp.And) else reader.where
+            first: exp.Expression = reader.where
+            while isinstance(first, exp.And | exp.Paren):
+                first = first.this
             guard = Guard(reader, first)
             for column in first.find_all(exp.Column):
                 of_columns.setdefault(name_of(column.this), []).append(None)
