@@ -87,7 +87,7 @@ class TextChunk(Chunk):
         stamped = stamped_sql("line")
         line = (
             f"SELECT {f'CASE WHEN _odd THEN {stamped} ELSE line END' if default else stamped} AS line,"
-            " NULL::VARCHAR AS path, NULL::VARCHAR AS key, NULL::BIGINT AS ts, _off, _odd FROM chunk"
+            " NULL::VARCHAR AS path, NULL::VARCHAR AS key, NULL::BIGINT AS ts, _off, _odd, _timed FROM chunk"
         )
         odd = "_odd" if names.is_lower else None
         return records.decoded(line, source, names, odd, carried=("_off",), all_json=all_json, default=default)

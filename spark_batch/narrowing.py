@@ -6,8 +6,8 @@ all scalars that are not text, and all table functions.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from sqlglot import exp
 
@@ -50,6 +50,38 @@ def narrowed(catalog: Catalog, raw_topic: str, targets: Sequence[Source]) -> Cat
             for id_, query in queries.items()
         },
     )
+
+
+@dataclass(frozen=True)
+class Guard:
+    """A condition of a reader: it reads no other rows. It is the first of those that its WHERE connects with AND."""
+
+    reader: Analysis
+    condition: exp.Expression
+
+
+def guards(stream: Source, readers: Iterable[Analysis]) -> dict[str, list[Guard]]:
+    """The columns of a stream that are only needed in some rows: those for which one of the column's guards is true.
+
+    Guards do not read such columns. So if these are NULL in all other rows, the readers still read the same rows.
+    """
+    of_columns: dict[str, list[Guard | None]] = {}
+    for reader in readers:
+        guard = None
+        if reader.where is not None and reader.sources == (stream,) and stream.timestamp is None:
+            first: exp.Expression = reader.where
+            while isinstance(first, exp.And | exp.Paren):
+                first = first.this
+            guard = Guard(reader, first)
+            for column in first.find_all(exp.Column):
+                of_columns.setdefault(name_of(column.this), []).append(None)
+        for name in columns_read(reader):
+            of_columns.setdefault(name, []).append(guard)
+    return {
+        name: [guard for guard in needed if guard is not None]
+        for name, needed in of_columns.items()
+        if None not in needed
+    }
 
 
 def columns_read(analysis: Analysis) -> set[str]:

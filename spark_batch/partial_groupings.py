@@ -66,10 +66,11 @@ class PartialGroupings:
     def finish(self, name: str, kept: str) -> None:
         """Write the rows of the SELECT into a table, in the order of windows. ``kept`` is a condition or empty."""
         grouping = selects.grouping(self.query.analysis)
-        order = "ORDER BY _ws" if self.query.analysis.window else ""
         rows = self.parts[0].table if len(self.parts) == 1 else f"({self._whole()})"
-        numbered = f"SELECT *, row_number() OVER ({order}) AS _off FROM {rows}"
-        finished = f"SELECT * FROM ({grouping.finish(numbered)}) {kept} ORDER BY _off"
+        order = "ORDER BY _ws" if self.query.analysis.window else ""
+        # Without an order of its own, row_number() numbers the rows as they come. So they are sorted only once.
+        numbered = f"SELECT *, row_number() OVER () AS _off FROM (SELECT * FROM {rows} {order})"
+        finished = f"SELECT * FROM ({grouping.finish(numbered)}) {kept}"
         self.memory.enough(partial(_kept, self.database, name, finished))
         self._drop()
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from itertools import chain
+
 import duckdb
 
 from opensea_metrics.core.quoting import column as column_of
 from opensea_metrics.core.quoting import quoted
+from opensea_metrics.spark_batch import narrowing
 from opensea_metrics.spark_batch.chunks import Chunk
 from opensea_metrics.spark_batch.narrowing import columns_read
 from opensea_metrics.spark_batch.pipeline import QueryPipeline
@@ -32,7 +36,8 @@ def stage(lane: duckdb.DuckDBPyConnection, chunk: Chunk, pipeline: QueryPipeline
             relation = f"SELECT * FROM {decoded_table(source)}"
         for query in selections:
             names = {column.name for column in query.analysis.columns}
-            _keep(lane, staged_table(query), selects.rows(query.analysis, relation, _UNREADABLE), names)
+            rows = selects.rows(query.analysis, relation, _UNREADABLE)
+            _keep(lane, staged_table(query), rows, names, _conditions(pipeline, query))
 
 
 def counted_rows(
@@ -60,10 +65,40 @@ def staged_table(query: Query) -> str:
     return quoted(f"stage {query.id}")
 
 
-def _keep(lane: duckdb.DuckDBPyConnection, table: str, relation: str, names: set[str]) -> None:
-    """Make a table, which only a lane sees, of columns of a relation.
+def _conditions(pipeline: QueryPipeline, query: Query) -> dict[str, list[str]]:
+    """The columns of a selection that are only needed in some rows, with the conditions for these, one of them true.
+
+    Most events are neither sales nor transfers, so most of the text in their columns need not be copied.
+    """
+    stream = pipeline.catalog.sources[query.sink]
+    if any(stream.topic == other.topic for other in (*pipeline.inputs, *pipeline.targets)):
+        return {}
+    guards = narrowing.guards(stream, (reader.analysis for reader in pipeline.readers(stream.topic)))
+    return {
+        name: list(dict.fromkeys(selects.condition(guard.reader, guard.condition) for guard in needed))
+        for name, needed in guards.items()
+    }
+
+
+def _keep(
+    lane: duckdb.DuckDBPyConnection,
+    table: str,
+    relation: str,
+    names: set[str],
+    conditions: Mapping[str, Sequence[str]] | None = None,
+) -> None:
+    """Make a table, which only a lane sees, of columns of a relation. Columns are NULL unless a condition is true.
 
     It is a new table each time: DuckDB writes what is inserted into one twice, until it fills a row group.
     """
-    columns = ", ".join([*map(column_of, sorted(names - {"ROWTIME"})), "ROWTIME", "_off", "_failed"])
-    lane.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT {columns} FROM ({relation})")
+    conditions = conditions or {}
+    flags = {sql: f"_w{number}" for number, sql in enumerate(dict.fromkeys(chain(*conditions.values())))}
+    if flags:
+        relation = f"SELECT *, {', '.join(f'{sql} AS {flag}' for sql, flag in flags.items())} FROM ({relation})"
+    columns = []
+    for name in sorted(names - {"ROWTIME"}):
+        column = column_of(name)
+        needed = " OR ".join(flags[sql] for sql in conditions.get(name, ()))
+        columns.append(f"CASE WHEN {needed} THEN {column} END AS {column}" if needed else column)
+    selected = ", ".join([*columns, "ROWTIME", "_off", "_failed"])
+    lane.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT {selected} FROM ({relation})")

@@ -27,7 +27,8 @@ _SIZE = 2 * 1024 * 1024
 """Bytes of text in a LineBlock, if no line is longer: fewer make batches that are too small for DuckDB."""
 _BUFFERS = Buffers(_SIZE)
 _NEWLINE = b"\n"
-SCHEMA = pa.schema([("line", pa.large_string()), ("_off", pa.int64()), ("_odd", pa.bool_())])
+_EVENT_TIME = b'"event_time"'
+SCHEMA = pa.schema([("line", pa.large_string()), ("_off", pa.int64()), ("_odd", pa.bool_()), ("_timed", pa.bool_())])
 
 
 @dataclass(frozen=True)
@@ -35,23 +36,28 @@ class LineBlock:
     """Consecutive lines of one file from offset ``first`` on, with or without their ends.
 
     ``is_last`` says that there are no more. ``damage`` then says why the file cannot be read to its end, or is None.
+    ``is_timed`` is false if no line has the name "event_time".
     """
 
     file: ArchiveFile
     first: int
     lines: pa.LargeStringArray
+    is_timed: bool = True
     is_last: bool = False
     damage: str | None = None
 
     def batches(self, names: Capitals) -> list[pa.RecordBatch]:
-        """The lines in batches: ``line``, the offset ``_off``, and ``_odd``, which says whether ``names`` matches."""
+        """The lines in batches: ``line``, the offset ``_off``, ``_odd``, which says whether ``names`` matches, and
+        ``_timed``, which is false for lines without the name "event_time" and true for most others."""
         count = len(self.lines)
         numbers = np.arange(self.first, self.first + count, dtype=np.int64)
         odd = np.packbits(names.of(self.lines), bitorder="little")
         # Built from buffers, because pa.array would import pandas to check for a Series.
         offsets = pa.Int64Array.from_buffers(pa.int64(), count, [None, pa.py_buffer(numbers)])
         flags = pa.BooleanArray.from_buffers(pa.bool_(), count, [None, pa.py_buffer(odd)])
-        whole = pa.record_batch([self.lines, offsets, flags], SCHEMA)
+        bits = pa.py_buffer((b"\xff" if self.is_timed else b"\0") * len(odd))
+        timed = pa.BooleanArray.from_buffers(pa.bool_(), count, [None, bits])
+        whole = pa.record_batch([self.lines, offsets, flags, timed], SCHEMA)
         # No batch is empty, because a reader may take that for the end, or much smaller than the others.
         step = -(-count // max(1, round(count / _ROWS))) or 1
         return [whole.slice(start, step) for start in range(0, count, step)]
@@ -69,7 +75,7 @@ def line_blocks(archive: Archive, file: ArchiveFile) -> Iterator[LineBlock]:
     for block in _large_blocks(text_blocks(archive, file, skipped.append), skipped, reasons):
         lines = block.lines()
         for at, run in short_lines(lines, too_long.append, LINE_LIMIT + len(_NEWLINE)):
-            yield LineBlock(file, first + block.skipped + at, run)
+            yield LineBlock(file, first + block.skipped + at, run, block.is_timed)
         first += len(lines)
     if skipped or too_long:
         reasons.insert(0, TOO_LONG)
@@ -79,11 +85,15 @@ def line_blocks(archive: Archive, file: ArchiveFile) -> Iterator[LineBlock]:
 
 @dataclass(frozen=True)
 class _LargeBlock:
-    """Whole lines in the first ``size`` bytes of a buffer, after ``skipped`` lines of the file that are too long."""
+    """Whole lines in the first ``size`` bytes of a buffer, after ``skipped`` lines of the file that are too long.
+
+    ``is_timed`` is false if no line has the name "event_time".
+    """
 
     buffer: memoryview
     size: int
     skipped: int
+    is_timed: bool
 
     def lines(self) -> pa.LargeStringArray:
         """The lines as an array over the same memory, without blank lines."""
@@ -93,7 +103,7 @@ class _LargeBlock:
             lines.validate(full=True)
         except pa.ArrowInvalid:
             text = utf8.decoded(bytes(self.buffer[: self.size])).encode()
-            return _LargeBlock(memoryview(text), len(text), self.skipped).lines()
+            return _LargeBlock(memoryview(text), len(text), self.skipped, self.is_timed).lines()
         return _longer(lines, len(_NEWLINE))
 
     def _ends(self) -> npt.NDArray[np.intp]:
@@ -110,17 +120,18 @@ def _large_blocks(blocks: Iterator[bytes], skipped: list[bytes], reasons: list[s
 
     Gives the text before damage, and adds the damage to ``reasons``.
     """
-    buffer, size, before = _BUFFERS.take(_SIZE), 0, 0
+    buffer, size, before, is_timed = _BUFFERS.take(_SIZE), 0, 0, False
     try:
         for block in map(_cleaned, blocks):
             if size + len(block) > len(buffer) or len(skipped) > before:
-                yield _LargeBlock(buffer, size, before)
-                buffer, size, before = _BUFFERS.take(max(_SIZE, len(block))), 0, len(skipped)
+                yield _LargeBlock(buffer, size, before, is_timed)
+                buffer, size, before, is_timed = _BUFFERS.take(max(_SIZE, len(block))), 0, len(skipped), False
+            is_timed = is_timed or _EVENT_TIME in block
             buffer[size : size + len(block)] = block
             size += len(block)
     except Damaged as error:
         reasons.append(str(error))
-    yield _LargeBlock(buffer, size, before)
+    yield _LargeBlock(buffer, size, before, is_timed)
 
 
 def split(block: bytes) -> pa.LargeStringArray:

@@ -134,9 +134,10 @@ def decoded(source: Source, lines: list[str], by_default: bool) -> list[tuple[ob
     assert default is not None
     texts = pa.array(lines, pa.large_string())
     odd = pa.array(capitals(names.capitalized).of(texts))
-    table = pa.table({"line": texts, "_off": pa.array(range(len(lines))), "_odd": odd})
+    timed = pa.array(['"event_time"' in line for line in lines])
+    table = pa.table({"line": texts, "_off": pa.array(range(len(lines))), "_odd": odd, "_timed": timed})
     line = f"CASE WHEN _odd THEN {stamped_sql('line')} ELSE line END" if by_default else stamped_sql("line")
-    given = f"SELECT {line} AS line, NULL AS path, NULL AS key, NULL::BIGINT AS ts, _off, _odd FROM lines"
+    given = f"SELECT {line} AS line, NULL AS path, NULL AS key, NULL::BIGINT AS ts, _off, _odd, _timed FROM lines"
     with chunks.database() as (database, _):
         database.register("lines", table)
         relation = records.decoded(

@@ -65,6 +65,19 @@ def test_lines_are_the_same_whatever_a_block_holds(
     assert found == list(enumerate(expected, 40))
 
 
+def test_blocks_tell_whether_a_line_has_the_name_of_the_event_time(source: Archive) -> None:
+    content = [b'{"event_time": 1}' if 28 <= number < 32 else b'{"event_timestamp": 1}' for number in range(60)]
+    long_lines = [line + b" " * 100_000 for line in content]  # a block holds about 20 of them
+    timed = {
+        row["_off"]: row["_timed"]
+        for piece in line_blocks(source, written(source, 0, long_lines))
+        for batch in piece.batches(NO_NAMES)
+        for row in batch.to_pylist()
+    }
+    assert all(timed[number] for number in range(28, 32))
+    assert not any(timed[number] for number in (*range(5), *range(55, 60)))
+
+
 def test_streams_share_out_the_lines_and_can_be_read_again(source: Archive) -> None:
     files = [written(source, n * 10_000, [b"%d" % (n * 10_000 + i) for i in range(7_000)]) for n in range(3)]
     finished: list[ArchiveFile] = []

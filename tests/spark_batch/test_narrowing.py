@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from opensea_metrics.core.types import BIGINT, StructType
-from opensea_metrics.spark_batch.narrowing import narrowed, paths_read
+from opensea_metrics.spark_batch.narrowing import guards, narrowed, paths_read
 from opensea_metrics.sql.language.catalog.catalog import Catalog
 from opensea_metrics.sql.language.catalog.changes import applied
 from opensea_metrics.sql.language.statements.parser import parse_script
@@ -50,3 +52,36 @@ def test_what_is_left() -> None:
     assert all(query.analysis.source == raw for query in readers)
     read = set().union(*(paths_read(query.analysis, query.analysis.source) for query in readers))
     assert read == {"ts", "body.name", "body.token.price", "body.token", "body.tags"}
+
+
+READERS = """
+CREATE STREAM flat (kind VARCHAR, name VARCHAR, price DOUBLE, note VARCHAR)
+  WITH (KAFKA_TOPIC='flat', VALUE_FORMAT='JSON', PARTITIONS=1);
+CREATE TABLE all_rows WITH (KAFKA_TOPIC='a', VALUE_FORMAT='JSON') AS
+  SELECT kind, SUM(price) AS total FROM flat WINDOW TUMBLING (SIZE 1 HOUR) GROUP BY kind EMIT CHANGES;
+CREATE TABLE unnamed WITH (KAFKA_TOPIC='b', VALUE_FORMAT='JSON') AS
+  SELECT note, COUNT(*) AS n FROM flat WINDOW TUMBLING (SIZE 1 HOUR)
+  WHERE kind = 'sale' AND name IS NULL GROUP BY note EMIT CHANGES;
+CREATE STREAM moves WITH (KAFKA_TOPIC='c', VALUE_FORMAT='JSON') AS
+  SELECT name, note FROM flat WHERE kind = 'move' OR kind = 'burn' EMIT CHANGES;
+"""
+
+
+def test_columns_that_are_only_needed_in_some_rows() -> None:
+    catalog = Catalog()
+    for number, statement in enumerate(parse_script(READERS, "readers.sql")):
+        catalog = applied(catalog, statement, number)
+    flat, readers = catalog.sources["FLAT"], {query.sink: query.analysis for query in catalog.queries.values()}
+    # PRICE is needed in all rows, and KIND selects the rows. NAME selects rows too, but only among sales.
+    needed = guards(flat, readers.values())
+    assert needed.keys() == {"NAME", "NOTE"}
+    for guarded in needed.values():
+        assert [guard.reader for guard in guarded] == [readers["UNNAMED"], readers["MOVES"]]
+        assert [guard.condition.sql() for guard in guarded] == [
+            "\"KIND\" = 'sale'", "\"KIND\" = 'move' OR \"KIND\" = 'burn'",
+        ]
+    # Of a reader with a single condition, the columns in it are needed in all rows.
+    assert guards(flat, [readers["MOVES"]]).keys() == {"NAME", "NOTE"}
+    assert guards(flat, [readers["ALL_ROWS"]]) == {}
+    # Readers of a stream with a timestamp of its own leave out further rows.
+    assert guards(replace(flat, timestamp="PRICE"), readers.values()) == {}

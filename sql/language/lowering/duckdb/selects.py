@@ -228,6 +228,11 @@ def rows(
     return f"SELECT {', '.join([*columns, *hidden])} FROM ({relation}) WHERE {kept}"
 
 
+def condition(analysis: Analysis, part: exp.Expression) -> str:
+    """A part of the WHERE clause of a SELECT from one source, as a condition for rows of the source."""
+    return Lowering(selects.scope_of(analysis)).whole_condition(part)
+
+
 @lru_cache(maxsize=1_000)
 def selected(analysis: Analysis) -> tuple[list[str], list[str], str]:
     """The fields of structs that a SELECT without groups reads, its columns, and its condition.
