@@ -168,6 +168,7 @@ def _execute_step(step: Step, run: Run) -> tuple[StatementRecord, ...]:
             raise
         topic = record.topic if statement.deletes_topic else topic
     if topic is not None:
+        run.store.write()  # the version is recorded as being rolled back before it loses anything
         try:
             delete_topic(topic, run.client, run.delete_by_broker)
         except StatementRefused as error:
