@@ -55,6 +55,7 @@ docs: install ## write docs/reference/ and docs/sql-support.md, which show what 
 
 bench: install ## figures of speed with their goals, each beside what it is compared with
 	$(VENV)/bin/python -m tests.bench.start
+	$(VENV)/bin/python -m tests.bench.apply
 	$(VENV)/bin/python -m tests.bench.demo
 	$(VENV)/bin/python -m tests.bench.producer
 	$(VENV)/bin/python -m tests.bench.recompute

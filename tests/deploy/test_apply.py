@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from opensea_metrics.core.errors import SqlError
 from opensea_metrics.deploy import commands
 from opensea_metrics.deploy.client import KsqlClient, KsqlError, OutcomeUnknown
 from opensea_metrics.deploy.client.snapshot import look
@@ -24,6 +25,7 @@ from opensea_metrics.deploy.migrations.record.store import RECORD_NAMES
 from opensea_metrics.deploy.migrations.run.progress import CatchUpProgress, StepProgress
 from opensea_metrics.deploy.migrations.run.topics import deleting
 from opensea_metrics.deploy.replies import CommandResult
+from opensea_metrics.sql.language.project import project
 from tests.deploy.projects import REFUSED, THREE
 from tests.deploy.stub import Write
 
@@ -385,3 +387,40 @@ def test_a_topic_that_could_not_be_deleted_yet(client: KsqlClient, write_project
     assert len([each for each in unlucky.sent if each.startswith("DROP STREAM omt_raw")]) == 1
     assert "omt.raw" not in look(client).topics
     assert states(client, root) == [(1, "MIGRATED", 3)]
+
+
+def test_a_statement_goes_with_its_record_and_that_of_the_statement_before(
+    client: KsqlClient, write_project: Write
+) -> None:
+    """One request less for each record: requests take most of the time of an apply."""
+    first: dict[str, str] = {}
+
+    class Watched(Unlucky):
+        def execute(
+            self, text: str, properties: Mapping[str, str] | None = None
+        ) -> tuple[CommandResult, ...]:
+            first[text] = self.first
+            return super().execute(text, properties)
+
+    commands.apply(Watched(client.url), write_project(THREE))
+    (records,) = (before for text, before in first.items() if text.startswith("CREATE TABLE omt_by_coll"))
+    assert "'3/1'" in records
+    assert "'RUNNING'" in records
+    (records,) = (before for text, before in first.items() if text.startswith("CREATE STREAM omt_changes"))
+    by_key = {key: row for row in records.split("INSERT INTO ") for key in ("'3/1'", "'3/2'") if key in row}
+    assert "'DONE'" in by_key["'3/1'"]
+    assert "'RUNNING'" in by_key["'3/2'"]
+
+
+def test_the_status_parses_only_files_that_are_not_as_recorded(
+    client: KsqlClient, write_project: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = write_project(THREE)
+    commands.apply(client, root)
+    with monkeypatch.context() as patched:
+        patched.setattr(project, "read_script", None)
+        assert states(client, root) == [(1, "MIGRATED", 2), (2, "MIGRATED", 2), (3, "MIGRATED", 2)]
+    (root / "migrations/V004__wrong.sql").write_text("CREATE STREM x;")
+    with pytest.raises(SqlError, match=r"V004__wrong\.sql:1:8"):
+        commands.status(client, root)
+    (root / "migrations/V004__wrong.sql").unlink()

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from opensea_metrics.deploy.client import KsqlClient
+from opensea_metrics.deploy.client import KsqlClient, KsqlError
 from opensea_metrics.deploy.embedded import server
 from opensea_metrics.deploy.embedded.rest.policy import Limits, Policy
 from tests.embedded import h2c
@@ -271,3 +271,22 @@ def test_dates_times_and_bytes(url: str) -> None:
         "ST": {"TS": 1640995200000, "Y": "aGVsbG8="}, "AR": ["2022-01-01", None],
         "M": {"a": "2022-01-02T00:00:00.000"},
     }  # fmt: skip
+
+
+def test_rows_of_one_request_are_stored_in_order_or_not_at_all(url: str, source: str) -> None:
+    client = KsqlClient(url)
+    topic = f"WITH (KAFKA_TOPIC='{source}.more', VALUE_FORMAT='JSON', PARTITIONS=1)"
+    client.execute(f"CREATE STREAM {source}_MORE (a INT) {topic};")
+    client.execute(
+        f"INSERT INTO {source} (k, a) VALUES ('x', 1); INSERT INTO {source}_MORE (a) VALUES (10 - 1);"
+        f" INSERT INTO {source} (k, a, ROWTIME) VALUES ('it''s', 2, 5);"
+        f" INSERT INTO {source} (k, a) VALUES (UCASE('y'), 3);"
+    )
+    stream = client.push(f"SELECT k, a, ROWOFFSET AS o FROM {source} EMIT CHANGES LIMIT 3;")
+    assert [tuple(row.values()) for row in stream] == [("x", 1, 0), ("it's", 2, 1), ("Y", 3, 2)]
+    assert [row["A"] for row in client.push(f"SELECT a FROM {source}_MORE EMIT CHANGES LIMIT 1;")] == [9]
+    insert = f"INSERT INTO {source} (k, a) VALUES"
+    with pytest.raises(KsqlError):
+        client.execute(f"{insert} ('z', 4); {insert} ('z', 'four');")
+    assert "z" not in sums(url, source)
+    assert sums(url, source)["x"] == (1, 1)

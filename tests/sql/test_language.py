@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from opensea_metrics.core.errors import SqlError
+from opensea_metrics.core.types import BIGINT
+from opensea_metrics.sql.language.catalog.sources import Column
 from opensea_metrics.sql.language.catalog.upgrade import Change, changes
+from opensea_metrics.sql.language.functions import library
 from opensea_metrics.sql.language.lowering import support
 from opensea_metrics.sql.language.lowering.calls import Calls
 from opensea_metrics.sql.language.lowering.duckdb.expressions import Lowering
@@ -115,3 +119,26 @@ def test_upgrades(case: dict[str, Any]) -> None:
     assert old is not None
     assert new is not None
     assert [as_data(change) for change in changes(old, new)] == case["changes"]
+
+
+def test_a_statement_is_resolved_again_only_for_other_sources_or_functions() -> None:
+    declared = "CREATE STREAM s (a INT) WITH (KAFKA_TOPIC='s', VALUE_FORMAT='JSON', PARTITIONS=1);"
+    sources = dict(catalog_of([declared]).sources)
+    (statement,) = parse_script("SELECT a FROM s EMIT CHANGES;", "case")
+    analysis = analyse(statement, statement.ast, sources)
+    assert analyse(statement, statement.ast, {**sources, "OTHER": sources["S"]}) is analysis
+    assert analyse(statement, statement.ast, {"S": replace(sources["S"])}) is analysis
+    others = replace(sources["S"], columns=(Column("A", BIGINT),))
+    assert analyse(statement, statement.ast, {"S": others}).columns == (Column("A", BIGINT),)
+    with pytest.raises(SqlError, match="S does not exist"):
+        analyse(statement, statement.ast, {})
+
+    (statement,) = parse_script("SELECT twice(a) AS b FROM s EMIT CHANGES;", "case")
+    before = library.declared()
+    try:
+        for result in ("BIGINT", "VARCHAR"):
+            library.declare({"TWICE": library.of_server("TWICE", f"INT -> {result}")})
+            (column,) = analyse(statement, statement.ast, sources).columns
+            assert str(column.type) == ("STRING" if result == "VARCHAR" else result)
+    finally:
+        library.declare(before)

@@ -278,3 +278,12 @@ def test_a_chain_has_an_end(operator: str, operand: str) -> None:
     with pytest.raises(SqlError, match="more than 6000 operators in a row") as caught:
         parse_script(chain(6_001), "f")
     assert caught.value.hint
+
+
+def test_an_array_of_which_each_column_explodes_a_field_is_written_once() -> None:
+    array = "ARRAY[STRUCT(m := 'a', v := d), STRUCT(m := 'b', v := d + 1)]"
+    sql = written(f"SELECT EXPLODE({array})->m AS m, EXPLODE({array})->v AS v FROM t EMIT CHANGES;")
+    assert sql.count("struct_pack(") == 2
+    with duckdb.connect() as database:
+        database.execute('CREATE TABLE t AS SELECT 1.5::DOUBLE AS "D", 0 AS "ROWTIME", 0 AS "_off"')
+        assert database.execute(f"SELECT * FROM ({sql})").fetchall() == [("a", 1.5, 0, 0), ("b", 2.5, 0, 0)]

@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, NamedTuple, get_type_hints
 
 from opensea_metrics.sql.language.statements.statements import Kind
 
@@ -47,11 +47,9 @@ class StatementState(StrEnum):
     UNDONE = "UNDONE"
 
 
-@dataclass(frozen=True)
-class StoredAs:
-    """The column of a field, and the conversions from and to the column's text."""
+class ColumnText(NamedTuple):
+    """How the text of a column becomes the value of a field, and how the value becomes the text."""
 
-    column: str
     read: Callable[[Any], Any]
     write: Callable[[Any], str] = str
 
@@ -62,45 +60,28 @@ def _text(value: object) -> str:
     return value
 
 
-def _optional(column: str) -> StoredAs:
-    return StoredAs(column, lambda text: text or None, lambda value: value or "")
-
-
-def _moment(column: str) -> StoredAs:
-    return StoredAs(column, lambda text: int(text) if text else None, lambda value: "" if value is None else str(value))
-
-
-def _flag(column: str) -> StoredAs:
-    return StoredAs(column, lambda text: text == "true", lambda value: str(value).lower())
-
-
-def _reason(column: str) -> StoredAs:
-    return StoredAs(column, lambda text: None if text == NO_ERROR else text or None, lambda value: value or NO_ERROR)
-
-
 def _read_pairs(text: str | None) -> Properties:
     pairs = json.loads(text).items() if text else ()
     return tuple(sorted((key, _text(value)) for key, value in pairs))
 
 
-def _pairs(column: str) -> StoredAs:
-    return StoredAs(column, _read_pairs, lambda pairs: json.dumps(dict(pairs)) if pairs else "")
-
-
-def _read_names(text: str | None) -> tuple[str, ...]:
-    return tuple(map(_text, json.loads(text))) if text else ()
-
-
-def _names(column: str) -> StoredAs:
-    return StoredAs(column, _read_names, lambda names: json.dumps(names) if names else "")
-
-
-def _read_version(text: str | None) -> int | None:
-    return int(text) if text and text != NO_VERSION else None
-
-
-def _version(column: str) -> StoredAs:
-    return StoredAs(column, _read_version, lambda value: NO_VERSION if value is None else str(value))
+NUMBER = ColumnText(int)
+TEXT = ColumnText(_text)
+NAME = ColumnText(lambda text: text or "")
+OPTIONAL = ColumnText(lambda text: text or None, lambda value: value or "")
+MOMENT = ColumnText(lambda text: int(text) if text else None, lambda value: "" if value is None else str(value))
+FLAG = ColumnText(lambda text: text == "true", lambda value: str(value).lower())
+REASON = ColumnText(lambda text: None if text == NO_ERROR else text or None, lambda value: value or NO_ERROR)
+PREVIOUS = ColumnText(
+    lambda text: int(text) if text and text != NO_VERSION else None,
+    lambda value: NO_VERSION if value is None else str(value),
+)
+KIND = ColumnText(Kind.__getitem__, lambda kind: str(kind.name))
+WORDS = ColumnText(lambda text: tuple(text.split()), " ".join)
+PAIRS = ColumnText(_read_pairs, lambda pairs: json.dumps(dict(pairs)) if pairs else "")
+NAMES = ColumnText(
+    lambda text: tuple(map(_text, json.loads(text))) if text else (), lambda names: json.dumps(names) if names else ""
+)
 
 
 @dataclass(frozen=True)
@@ -112,14 +93,14 @@ class VersionRecord:
     rendered text, which also depends on the settings; '' if this tool did not apply the version.
     """
 
-    version: Annotated[int, StoredAs("version", int)]
-    name: Annotated[str, StoredAs("name", lambda text: text or "")]
-    state: Annotated[VersionState, StoredAs("state", VersionState)]
-    checksum: Annotated[str, StoredAs("checksum", lambda text: text or "")]
-    started_on: Annotated[int | None, _moment("started_on")] = None
-    completed_on: Annotated[int | None, _moment("completed_on")] = None
-    previous: Annotated[int | None, _version("previous")] = None
-    error_reason: Annotated[str | None, _reason("error_reason")] = None
+    version: Annotated[int, "version", NUMBER]
+    name: Annotated[str, "name", NAME]
+    state: Annotated[VersionState, "state", ColumnText(VersionState)]
+    checksum: Annotated[str, "checksum", NAME]
+    started_on: Annotated[int | None, "started_on", MOMENT] = None
+    completed_on: Annotated[int | None, "completed_on", MOMENT] = None
+    previous: Annotated[int | None, "previous", PREVIOUS] = None
+    error_reason: Annotated[str | None, "error_reason", REASON] = None
     rendered: str = ""
 
     @property
@@ -145,27 +126,27 @@ class StatementRecord:
     calls, with the checksums of their sources.
     """
 
-    version: Annotated[int, StoredAs("version", int)]
-    number: Annotated[int, StoredAs("statement_number", int)]
-    kind: Annotated[Kind, StoredAs("statement_kind", Kind.__getitem__, lambda kind: str(kind.name))]
-    text: Annotated[str, StoredAs("statement_text", _text)]
-    target: Annotated[str | None, _optional("target_name")]
-    topic: Annotated[str | None, _optional("topic_name")]
-    state: Annotated[StatementState, StoredAs("state", StatementState)]
-    target_existed: Annotated[bool, _flag("target_existed")] = False
-    topic_existed: Annotated[bool, _flag("topic_existed")] = False
-    writers: Annotated[tuple[str, ...], StoredAs("writers", lambda text: tuple(text.split()), " ".join)] = ()
-    query_id: Annotated[str | None, _optional("query_id")] = None
-    started_on: Annotated[int | None, _moment("started_on")] = None
-    completed_on: Annotated[int | None, _moment("completed_on")] = None
-    error_reason: Annotated[str | None, _reason("error_reason")] = None
-    properties: Annotated[Properties, _pairs("statement_properties")] = ()
-    previous: Annotated[str | None, _optional("previous_text")] = None
-    defined: Annotated[str | None, _optional("defined_text")] = None
-    who: Annotated[str | None, _optional("applied_by")] = None
-    logical: Annotated[str | None, _optional("logical_name")] = None
-    functions: Annotated[Properties, _pairs("called_functions")] = ()
-    awaits: Annotated[tuple[str, ...], _names("awaits")] = ()
+    version: Annotated[int, "version", NUMBER]
+    number: Annotated[int, "statement_number", NUMBER]
+    kind: Annotated[Kind, "statement_kind", KIND]
+    text: Annotated[str, "statement_text", TEXT]
+    target: Annotated[str | None, "target_name", OPTIONAL]
+    topic: Annotated[str | None, "topic_name", OPTIONAL]
+    state: Annotated[StatementState, "state", ColumnText(StatementState)]
+    target_existed: Annotated[bool, "target_existed", FLAG] = False
+    topic_existed: Annotated[bool, "topic_existed", FLAG] = False
+    writers: Annotated[tuple[str, ...], "writers", WORDS] = ()
+    query_id: Annotated[str | None, "query_id", OPTIONAL] = None
+    started_on: Annotated[int | None, "started_on", MOMENT] = None
+    completed_on: Annotated[int | None, "completed_on", MOMENT] = None
+    error_reason: Annotated[str | None, "error_reason", REASON] = None
+    properties: Annotated[Properties, "statement_properties", PAIRS] = ()
+    previous: Annotated[str | None, "previous_text", OPTIONAL] = None
+    defined: Annotated[str | None, "defined_text", OPTIONAL] = None
+    who: Annotated[str | None, "applied_by", OPTIONAL] = None
+    logical: Annotated[str | None, "logical_name", OPTIONAL] = None
+    functions: Annotated[Properties, "called_functions", PAIRS] = ()
+    awaits: Annotated[tuple[str, ...], "awaits", NAMES] = ()
 
     def is_before(self, other: StatementRecord) -> bool:
         """True if the statement comes before the other one in the files."""
@@ -235,20 +216,20 @@ def is_side_by_side(records: Sequence[StatementRecord]) -> bool:
 Record = VersionRecord | StatementRecord
 
 
-def _stored_fields(kind: type) -> dict[str, StoredAs]:
+def _stored_fields(kind: type) -> dict[str, tuple[str, ColumnText]]:
     hints = get_type_hints(kind, include_extras=True)
-    return {name: hint.__metadata__[0] for name, hint in hints.items() if hasattr(hint, "__metadata__")}
+    return {name: hint.__metadata__ for name, hint in hints.items() if hasattr(hint, "__metadata__")}
 
 
-STORED: Mapping[type[Record], Mapping[str, StoredAs]] = {
+STORED: Mapping[type[Record], Mapping[str, tuple[str, ColumnText]]] = {
     kind: _stored_fields(kind) for kind in (VersionRecord, StatementRecord)
 }
-"""The fields that have a column, in order, for each kind of record."""
+"""The columns of the fields that have one, in order, for each kind of record."""
 
 
 def row_of(record: Record) -> dict[str, str]:
     """The columns of a record."""
-    return {stored.column: stored.write(getattr(record, name)) for name, stored in STORED[type(record)].items()}
+    return {column: form.write(getattr(record, name)) for name, (column, form) in STORED[type(record)].items()}
 
 
 def version_of(row: Mapping[str, Any], rendered: Mapping[tuple[int, str], str]) -> VersionRecord:
@@ -264,4 +245,4 @@ def statement_of(row: Mapping[str, Any]) -> StatementRecord:
 
 
 def _values(kind: type[Record], row: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: stored.read(row[stored.column.upper()]) for name, stored in STORED[kind].items()}
+    return {name: form.read(row[column.upper()]) for name, (column, form) in STORED[kind].items()}

@@ -58,7 +58,7 @@ class RecordTable:
     @property
     def columns(self) -> tuple[str, ...]:
         """The names of the columns besides the key."""
-        return tuple(stored.column for stored in STORED[self.kind].values())
+        return tuple(column for column, _ in STORED[self.kind].values())
 
     def create_stream(self, prefix: str) -> str:
         """The statement; the topic's name begins with ``prefix``."""

@@ -1,7 +1,8 @@
 """Executes plans, of an apply and of a rollback, step by step.
 
-A statement of an apply is recorded before it is sent, and again when its outcome is certain. The statements that a
-rollback undoes are recorded after the step that undoes them. So the next run resumes at the right step.
+A statement of an apply is recorded by the request that sends it, in front of it. When its outcome is certain, it is
+recorded again, together with the next statement. The statements that a rollback undoes are recorded after the step that
+undoes them. So the next run resumes at the right step.
 """
 
 from __future__ import annotations
@@ -167,6 +168,7 @@ def _execute_step(step: Step, run: Run) -> tuple[StatementRecord, ...]:
             raise
         topic = record.topic if statement.deletes_topic else topic
     if topic is not None:
+        run.store.write()  # the version is recorded as being rolled back before it loses anything
         try:
             delete_topic(topic, run.client, run.delete_by_broker)
         except StatementRefused as error:

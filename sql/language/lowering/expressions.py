@@ -84,7 +84,7 @@ class Expressions(Casts):
         return self.written[key][1]
 
     def _value(self, expression: exp.Expression) -> str:
-        if expression in self.substitutes:
+        if self.substitutes and expression in self.substitutes:
             return self.substitutes[expression]
         match expression:
             case exp.Column(this=exp.Identifier() as identifier) | (exp.Identifier() as identifier):

@@ -5,6 +5,7 @@ Relations are described in :mod:`sql.language.lowering.selects`.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -26,7 +27,7 @@ from opensea_metrics.sql.language.lowering.duckdb.stream_time import StreamTime
 from opensea_metrics.sql.language.lowering.expressions import owner
 from opensea_metrics.sql.language.lowering.selects import EngineSyntax
 from opensea_metrics.sql.language.lowering.times import event_time
-from opensea_metrics.sql.language.queries.analysis import Analysis
+from opensea_metrics.sql.language.queries.analysis import Analysis, table_calls
 
 
 def _hops(last: str, window: Window) -> str:
@@ -235,18 +236,21 @@ def condition(analysis: Analysis, part: exp.Expression) -> str:
 
 @lru_cache(maxsize=1_000)
 def selected(analysis: Analysis) -> tuple[list[str], list[str], str]:
-    """The fields of structs that a SELECT without groups reads, its columns, and its condition.
+    """The values that a SELECT without groups needs first, its columns, and its condition.
 
     The key of a join's result is ``_key``, because the column that the SELECT names may be NULL when the key is not.
-    The fields are read first, because DuckDB would select rows of whole structs for each branch of a CASE.
+    Fields of structs come first, because DuckDB would select rows of whole structs for each branch of a CASE. So do
+    arguments of several equal calls of a table function, such as an array of which each column explodes one field.
     """
     selects.check_supported(analysis, Lowering.engine)
     joined = joined_columns(analysis)
     lowering = Lowering(selects.scope_of(analysis), joined)
     wanted = [projection.expression for projection in analysis.projections]
     wanted += [analysis.where] if analysis.where is not None else []
+    given = [argument for item in wanted for call in table_calls(item) for argument in call.expressions]
+    repeated = [part for part, count in Counter(given).items() if count > 1 and not isinstance(part, exp.Column)]
     named: dict[exp.Expression, str] = {
-        field: f"_f{number}" for number, field in enumerate(dict.fromkeys(_fields(wanted)))
+        field: f"_f{number}" for number, field in enumerate(dict.fromkeys([*_fields(wanted), *repeated]))
     }
     fields = [f"{lowering.whole(field)} AS {name}" for field, name in named.items()]
     lowering = Lowering(selects.scope_of(analysis), joined | named)
