@@ -212,7 +212,7 @@ class Rounds(EngineState):
             if unread:
                 self._places.forget()
                 worked = persistent.move_unread(self._cursor, self._topics(), queries[0])
-                moved = Moved(queries) if worked else Moved(())
+                moved = Moved(queries, may_have_logs=True) if worked else Moved(())
             else:
                 moved = persistent.move(self._cursor, self._topics(), queries, self._places)
         except Exception as error:
@@ -225,8 +225,8 @@ class Rounds(EngineState):
         self._due.difference_update(query.id for query in moved.idle)
         if not moved.queries:
             return False
-        if not moved.queries[0].analysis.gives_table:
-            self._logs = log_tables.logs(self._cursor)  # the first batch of a query creates its log
+        if moved.may_have_logs:
+            self._logs = log_tables.logs(self._cursor)
         for query in moved.queries:
             self._feed(self.catalog.sources[query.sink].topic)
         self._feed(processing_log.TOPIC)

@@ -11,14 +11,16 @@ from opensea_metrics.udfs import udaf
 # The detail may be expensive, so it is computed only for rows with a value. The other rows are omitted.
 _ENTRY = "{{'k': {0}, 'no': -{off}, 'v': {1}, 'd': CASE WHEN isfinite({1}) THEN {2} END}}"
 _SPARK_ENTRY = "named_struct('k', {0}, 'o', {off}, 'v', {1}, 'd', {2})"
-# Takes entries sorted by key, newest first. Keeps each key's newest entry, then the n greatest by value. Equal
-# values are ordered by key. Entries are {k: key, no: -offset, v: value, d: detail}.
+# Keeps each key's newest entry, then the n greatest by value. Equal values are ordered by key. Entries are
+# {k: key, no: -offset, v: value, d: detail}. Details are long, so entries are sorted without them and picked by number.
 _TOP_ENTRIES = """CREATE OR REPLACE MACRO top_entries(l, n) AS (
   list_transform(
-    list_sort(list_transform(
-      list_filter(l, lambda e, i: i = 1 OR l[i - 1].k <> e.k),
-      lambda e: {'nv': -e.v, 'k': e.k, 'no': e.no, 'd': e.d}))[1:n],
-    lambda e: {'k': e.k, 'no': e.no, 'v': -e.nv, 'd': e.d}))"""
+    [list_sort(list_transform(l, lambda e, i: {'k': e.k, 'no': e.no, 'v': e.v, 'i': i}))],
+    lambda s: list_select(l, list_transform(
+      list_sort(list_transform(
+        list_filter(s, lambda e, i: i = 1 OR s[i - 1].k <> e.k),
+        lambda e: {'nv': -e.v, 'k': e.k, 'i': e.i}))[1:n],
+      lambda e: e.i)))[1])"""
 
 
 class TopEntry(NamedTuple):
@@ -36,8 +38,8 @@ State = tuple[TopEntry, ...]
 @udaf(
     changelog_safe=True,
     native=Native(
-        partial=f"list_sort(list({_ENTRY}) FILTER ({{0}} IS NOT NULL AND isfinite({{1}})))",
-        merge="list_sort(flatten(list({a})))",
+        partial=f"list({_ENTRY}) FILTER ({{0}} IS NOT NULL AND isfinite({{1}}))",
+        merge="flatten(list({a}))",
         tidy="top_entries({a}, {n})",
         finish="coalesce(list_transform({a},"
         " lambda e: {{'KEY': e.k, 'VALUE': e.v, 'DETAIL': e.d}}), [])",

@@ -93,10 +93,14 @@ def end(cursor: duckdb.DuckDBPyConnection, query_id: str) -> None:
 
 
 class Moved(NamedTuple):
-    """The queries that have moved a batch, and those for which there was none."""
+    """The queries that have moved a batch, and those for which there was none.
+
+    ``may_have_logs`` is true if there may be a new table of a log.
+    """
 
     queries: Sequence[Query]
     idle: Sequence[Query] = ()
+    may_have_logs: bool = False
 
 
 def move(
@@ -105,7 +109,9 @@ def move(
     """Move one batch through each of some queries: see :func:`together`. All of them have moved it, or none."""
     query = queries[0]
     if query.analysis.is_ordered:
-        return Moved(queries) if moving.move(cursor, topics, query) else Moved((), queries)
+        if not moving.move(cursor, topics, query):
+            return Moved((), queries)
+        return Moved(queries, may_have_logs=not query.analysis.gives_table)
     if query.analysis.is_aggregation:
         batches, idle = _next_batches(cursor, topics, queries, places)
         places.reached(_aggregate(cursor, topics.catalog, batches, places))
@@ -116,9 +122,9 @@ def move(
     batch = next(topic.read_json(cursor, query.analysis.source, known, MOST_BYTES), None)
     if batch is None:
         return Moved((), queries)
-    _append(cursor, query, batch, topics.catalog.sources[query.sink].topic)
+    is_new = _append(cursor, topics, query, batch)
     places.reached({query.id: batch.positions})
-    return Moved(queries)
+    return Moved(queries, may_have_logs=is_new)
 
 
 def together(catalog: Catalog, queries: Sequence[Query]) -> list[Query]:
@@ -185,7 +191,7 @@ def move_unread(cursor: duckdb.DuckDBPyConnection, topics: StoredTopics, query: 
     if query.analysis.is_aggregation:
         _aggregate(cursor, topics.catalog, [([query], batch)], KnownPositions())
     else:
-        _append(cursor, query, batch, topics.catalog.sources[query.sink].topic)
+        _append(cursor, topics, query, batch)
     return True
 
 
@@ -195,22 +201,21 @@ def have_unread(cursor: duckdb.DuckDBPyConnection) -> list[str]:
     return sorted({readers.query_of(reader) for (reader,) in rows})
 
 
-def _append(
-    cursor: duckdb.DuckDBPyConnection, query: Query, batch: Batch, sink_topic: str
-) -> None:
-    """Move JSON records through a stream's SELECT into its log, in one pass."""
-    analysis = query.analysis
+def _append(cursor: duckdb.DuckDBPyConnection, topics: StoredTopics, query: Query, batch: Batch) -> bool:
+    """Move JSON records through a stream's SELECT into its log, in one pass. True if they begin a table of the log."""
+    analysis, sink_topic = query.analysis, topics.catalog.sources[query.sink].topic
     feed = feeds.json_log_id(query.id)
-    base = _chunk_for(cursor, feed, sink_topic)
+    log = feeds.json_log(topics.logs, sink_topic, feed)
+    base = 0 if log is None else chunks.next_base(cursor, log)
     table = log_tables.chunk_table(sink_topic, feed, base)
-    empty = ", ".join(f"NULL::VARCHAR AS {name}" for name in UNREADABLE)
-    nothing = f"SELECT * EXCLUDE (_off), {empty} FROM ({feeds.nothing(analysis.source)})"
     passed = passing.HAS_VALUE, UNREADABLE, RECORD
-    # Outside the transaction: DuckDB 2.0 loses rows that a transaction inserts into a table that the same
-    # transaction has created with a CREATE TABLE AS without rows.
-    cursor.execute(
-        f"CREATE TABLE IF NOT EXISTS {table} AS {passing.rows(analysis, nothing, *passed)}"
-    )
+    is_new = log is None or base > log.chunks[-1].base
+    if is_new:
+        empty = ", ".join(f"NULL::VARCHAR AS {name}" for name in UNREADABLE)
+        nothing = f"SELECT * EXCLUDE (_off), {empty} FROM ({feeds.nothing(analysis.source)})"
+        # Outside the transaction: DuckDB 2.0 loses rows that a transaction inserts into a table that the same
+        # transaction has created with a CREATE TABLE AS without rows.
+        cursor.execute(f"CREATE TABLE IF NOT EXISTS {table} AS {passing.rows(analysis, nothing, *passed)}")
 
     def consume(decoded: str) -> None:
         with transaction(cursor):
@@ -225,12 +230,7 @@ def _append(
 
     batch.read(cursor, consume)
     batch.kept(query.id)
-
-
-def _chunk_for(cursor: duckdb.DuckDBPyConnection, feed: str, sink_topic: str) -> int:
-    """The first row number of the chunk for the next rows of a feed's log, which may not exist yet."""
-    log = feeds.json_log(log_tables.logs(cursor), sink_topic, feed)
-    return 0 if log is None else chunks.next_base(cursor, log)
+    return is_new
 
 
 def _aggregate(

@@ -44,7 +44,8 @@ def topic_of(table: str) -> str:
 
 def rows_of(cursor: duckdb.DuckDBPyConnection, table: str) -> int:
     """The number of rows of a table."""
-    (count,) = cursor.execute(f"SELECT count(*) FROM {table}").fetchone()  # type: ignore[misc]
+    # All of the result is fetched, because nothing can be registered while one is unfinished.
+    ((count,),) = cursor.execute(f"SELECT count(*) FROM {table}").fetchall()
     return int(count)
 
 

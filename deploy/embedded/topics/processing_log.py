@@ -88,6 +88,9 @@ def record(
 ) -> None:
     """Write the unreadable records of a relation with the columns :data:`UNREADABLE` to the log."""
     reason, line, path = UNREADABLE
+    counted = f"{reason} <> {text(NO_VALUE)}"
+    if not cursor.execute(f"SELECT 1 FROM ({unreadable}) WHERE {counted} LIMIT 1").fetchall():
+        return
     following = record_store.ends(cursor, TOPIC).get(0, 0)
     cursor.execute(
         f"""INSERT INTO meta.records
@@ -105,5 +108,5 @@ def record(
               'RECORDB64': to_base64(encode({line})),
               'CAUSE': [{reason}],
               'topic': {text(topic)}}}}}}})
-        FROM ({unreadable}) WHERE {reason} <> {text(NO_VALUE)}"""
+        FROM ({unreadable}) WHERE {counted}"""
     )
