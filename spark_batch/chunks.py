@@ -162,13 +162,14 @@ class Attempts:
 
         Raises ArchiveError if the archive caused the failure.
         """
+        all_json = self._all_json  # another lane may change it meanwhile
         try:
-            return query(self._all_json)
+            return query(all_json)
         except duckdb.Error as raised:
             if error := chunk.error():
                 raise error from raised
             if not chunk.leave_out_damaged():
-                if not self._all_json or not isinstance(raised, duckdb.InvalidInputException):
+                if not all_json or not isinstance(raised, duckdb.InvalidInputException):
                     raise
                 self._all_json = False
         return self.at(chunk, query)
