@@ -326,7 +326,7 @@ def test_a_new_migration(write_project: Write) -> None:
     assert path.name == "V004__sales_by_chain.sql"
     path.write_text(path.read_text() + "CREATE STREAM x AS SELECT id, coll FROM omt_raw EMIT CHANGES;\n")
     assert commands.validate(root).migrations == 4
-    with pytest.raises(MigrationError, match="is not a migration.s name"):
+    with pytest.raises(MigrationError, match="is not a migration's name"):
         commands.new("../x", root)
 
 
