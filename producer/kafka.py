@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import orjson
 import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
@@ -26,6 +27,7 @@ _AHEAD_MS = 3_600_000
 """If a record's time is further in the future, Kafka refuses its whole batch (message.timestamp.after.max.ms)."""
 _MOST_BYTES = 950_000
 """With its headers, a larger record exceeds a broker's default message.max.bytes of 1 MB."""
+_READY_SECONDS = 2.0
 _SAY_AGAIN = 30.0
 """Seconds before the same problem is reported again."""
 
@@ -62,6 +64,8 @@ class KafkaSink:
         self._fatal: str | None = None
         self._gave_up = False
         self._said: dict[int, float] = {}
+        self.is_ready = False
+        """Whether librdkafka has reported that it has its id."""
         self._producer = configured(
             Producer,
             {
@@ -76,10 +80,22 @@ class KafkaSink:
                 "reconnect.backoff.max.ms": 2_000,
                 "partitioner": "murmur2_random",  # Java's partitioner, so that ksqlDB can join by key
                 "error_cb": self._error,
+                "stats_cb": self._statistics,
+                "statistics.interval.ms": 250,
                 "log_level": 0,
             },
             logger=quiet_logger(),
         )
+
+    def await_ready(self, seconds: float) -> None:
+        """Wait until records can go out, but no longer than some seconds.
+
+        An idempotent producer first needs an id. librdkafka asks for it half a second after its start (observed,
+        2.16), and the records of that time would wait.
+        """
+        deadline = time.monotonic() + seconds
+        while not self.is_ready and time.monotonic() < deadline:
+            self._producer.poll(0.05)
 
     @property
     def delivered(self) -> int:
@@ -179,6 +195,10 @@ class KafkaSink:
             self._fatal = error.str()
         self._report(error)
 
+    def _statistics(self, text: str) -> None:
+        if not self.is_ready:
+            self.is_ready = orjson.loads(text).get("eos", {}).get("idemp_state") == "Assigned"
+
     def _report(self, error: KafkaError) -> None:
         now = time.monotonic()
         if now >= self._said.get(error.code(), 0.0):
@@ -203,4 +223,6 @@ def open_kafka(
     client = settings.client()
     for name in ensure_topics(client, wanted, wait_seconds):
         log.info("created topic", topic=name)
-    return KafkaSink(client, undelivered_dir, compression, latency)
+    sink = KafkaSink(client, undelivered_dir, compression, latency)
+    sink.await_ready(_READY_SECONDS)
+    return sink

@@ -16,7 +16,7 @@ from confluent_kafka.cimpl import NewTopic
 from pydantic import SecretStr
 
 from opensea_metrics.producer.envelope import DEAD_LETTER_TOPIC, TOPIC, DeadLetter, Record
-from opensea_metrics.producer.kafka import KafkaSink
+from opensea_metrics.producer.kafka import KafkaSink, open_kafka
 from opensea_metrics.producer.metrics import Latency
 from opensea_metrics.producer.recording import Recording
 from opensea_metrics.producer.settings import KafkaSettings
@@ -120,6 +120,12 @@ def test_what_kafka_would_refuse_becomes_a_dead_letter(broker: Broker, sink: Kaf
         "event time is over an hour ahead of now", "too large for a record in Kafka"
     ]  # fmt: skip
     assert event(13).record in {message.value() for message in read_topic(broker.bootstrap, TOPIC)}
+
+
+def test_an_opened_sink_has_its_id(broker: Broker, tmp_path: Path) -> None:
+    sink = open_kafka(KafkaSettings(bootstrap_servers=broker.bootstrap), tmp_path, topics(2, 1, -1))
+    assert sink.is_ready
+    sink.close()
 
 
 def test_a_full_queue_says_so_and_latency_is_measured(broker: Broker, tmp_path: Path) -> None:
