@@ -32,7 +32,6 @@ from opensea_metrics.sql.language.catalog.catalog import Catalog, Query
 from opensea_metrics.sql.language.catalog.sources import Source
 from opensea_metrics.sql.language.lowering.duckdb import selects
 
-
 _REPLACED = "_replaced"
 """A column of left rows, which is true for sessions that other rows have replaced. Tables do not read them."""
 
