@@ -64,6 +64,7 @@ def guards(stream: Source, readers: Iterable[Analysis]) -> dict[str, list[Guard]
     """The columns of a stream that are only needed in some rows: those for which one of the column's guards is true.
 
     Guards do not read such columns. So if these are NULL in all other rows, the readers still read the same rows.
+    RANDOM() and other calls without arguments give no guard, because the reader gets another value than the guard.
     """
     of_columns: dict[str, list[Guard | None]] = {}
     for reader in readers:
@@ -72,7 +73,8 @@ def guards(stream: Source, readers: Iterable[Analysis]) -> dict[str, list[Guard]
             first: exp.Expression = reader.where
             while isinstance(first, exp.And | exp.Paren):
                 first = first.this
-            guard = Guard(reader, first)
+            if all(call.expressions for call in first.find_all(exp.Anonymous)):
+                guard = Guard(reader, first)
             for column in first.find_all(exp.Column):
                 of_columns.setdefault(name_of(column.this), []).append(None)
         for name in columns_read(reader):

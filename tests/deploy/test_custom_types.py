@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from opensea_metrics.deploy import commands
-from opensea_metrics.deploy.client import KsqlClient, KsqlError
+from opensea_metrics.deploy.client import KsqlClient, KsqlError, OutcomeUnknown
 from opensea_metrics.deploy.embedded import server
 from opensea_metrics.deploy.migrations.effects import TYPES
 from opensea_metrics.deploy.migrations.plan.impact import Verdict
@@ -65,6 +67,31 @@ def test_types_are_planned_applied_and_kept(tmp_path: Path, write_project: Write
         commands.apply(client, root)
         columns = client.describe("CT_MORE").columns
         assert {column.name: str(column.type) for column in columns} == {"M": MONEY}
+
+
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_a_type_whose_reply_is_lost_is_not_created_again(
+    tmp_path: Path, write_project: Write, monkeypatch: pytest.MonkeyPatch, is_killed: bool
+) -> None:
+    execute, lost = KsqlClient.execute, set[str]()
+
+    def without_reply(client: KsqlClient, text: str, properties: Any = None) -> Any:
+        results = execute(client, text, properties)
+        if text.startswith(("CREATE TYPE", "DROP TYPE")) and text not in lost:
+            lost.add(text)
+            raise KeyboardInterrupt if is_killed else OutcomeUnknown(text, "the reply was lost", client.url)
+        return results
+
+    root = write_project(FILES)
+    with server.running(tmp_path / "data") as url:
+        monkeypatch.setattr(KsqlClient, "execute", without_reply)
+        client = KsqlClient(url, wait=0.01)
+        for _ in range(10 if is_killed else 1):
+            with suppress(KeyboardInterrupt):
+                commands.apply(client, root)
+        assert len(lost) == 5
+        assert listed(client) == {"CT_MONEY"}
+        assert commands.plan(client, root).steps == ()
 
 
 def test_a_rollback_undoes_types_and_they_can_be_applied_again(tmp_path: Path, write_project: Write) -> None:

@@ -250,6 +250,22 @@ def test_a_stream_that_is_declared_later_has_the_changes_from_then_on(server: In
     assert sorted(changes_of(server, "changes")) == sorted(SESSION_CHANGES[1:])
 
 
+@pytest.mark.parametrize("ending", ["TERMINATE {};", "DROP TABLE visits;"])
+def test_replaced_sessions_stay_in_the_topic_when_their_query_ends(server: Inside, ending: str) -> None:
+    server.done(OVER_SESSIONS.split("CREATE STREAM copies")[0])
+    (query,) = server.engine.catalog.writers("VISITS")
+    visit(server, EVENTS[:2])
+    visit(server, EVENTS[2:4])
+    visit(server, EVENTS[4:])
+    before, now = changes_of(server, "changes"), changes_of(server, "visits")
+    assert len(before) > len(now)
+    server.done(ending.format(query.id))
+    assert changes_of(server, "changes") == before
+    server.done("CREATE TABLE again (u INT PRIMARY KEY, n BIGINT, s INT)"
+                " WITH (KAFKA_TOPIC='VISITS', VALUE_FORMAT='JSON', WINDOW_TYPE='SESSION');")  # fmt: skip
+    assert sorted(changes_of(server, "again")) == sorted(now)
+
+
 def test_a_database_of_an_older_release_gets_the_table_of_replaced_rows(tmp_path: Path) -> None:
     with inside(tmp_path) as server:
         server.done(OVER_SESSIONS)

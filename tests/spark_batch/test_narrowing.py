@@ -62,6 +62,8 @@ CREATE TABLE all_rows WITH (KAFKA_TOPIC='a', VALUE_FORMAT='JSON') AS
 CREATE TABLE unnamed WITH (KAFKA_TOPIC='b', VALUE_FORMAT='JSON') AS
   SELECT note, COUNT(*) AS n FROM flat WINDOW TUMBLING (SIZE 1 HOUR)
   WHERE kind = 'sale' AND name IS NULL GROUP BY note EMIT CHANGES;
+CREATE TABLE sampled WITH (KAFKA_TOPIC='d', VALUE_FORMAT='JSON') AS
+  SELECT note, COUNT(*) AS n FROM flat WHERE RANDOM() < 0.5 AND kind = 'sale' GROUP BY note EMIT CHANGES;
 CREATE STREAM moves WITH (KAFKA_TOPIC='c', VALUE_FORMAT='JSON') AS
   SELECT name, note FROM flat WHERE kind = 'move' OR kind = 'burn' EMIT CHANGES;
 """
@@ -73,6 +75,7 @@ def test_columns_that_are_only_needed_in_some_rows() -> None:
         catalog = applied(catalog, statement, number)
     flat, readers = catalog.sources["FLAT"], {query.sink: query.analysis for query in catalog.queries.values()}
     # PRICE is needed in all rows, and KIND selects the rows. NAME selects rows too, but only among sales.
+    sampled = readers.pop("SAMPLED")
     needed = guards(flat, readers.values())
     assert needed.keys() == {"NAME", "NOTE"}
     for guarded in needed.values():
@@ -85,3 +88,5 @@ def test_columns_that_are_only_needed_in_some_rows() -> None:
     assert guards(flat, [readers["ALL_ROWS"]]) == {}
     # Readers of a stream with a timestamp of its own leave out further rows.
     assert guards(replace(flat, timestamp="PRICE"), readers.values()) == {}
+    # RANDOM() selects other rows each time.
+    assert guards(flat, [sampled]) == {}

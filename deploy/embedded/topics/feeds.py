@@ -32,6 +32,9 @@ from opensea_metrics.sql.language.catalog.catalog import Catalog, Query
 from opensea_metrics.sql.language.catalog.sources import Source
 from opensea_metrics.sql.language.lowering.duckdb import selects
 
+_REPLACED = "_replaced"
+"""A column of left rows, which is true for sessions that other rows have replaced. Tables do not read them."""
+
 
 class RowFeed(Protocol):
     """A feed of rows. ``id`` is its name in the positions of its readers.
@@ -80,8 +83,10 @@ class LeftRows:
     def relation(
         self, source: Source, low: int | None, high: int | None, carried: Sequence[str] = RECORD
     ) -> str:
-        names = [name_of_column(column) for column in self.columns if column != TOMBSTONE]
+        names = [name_of_column(column) for column in self.columns if column not in (TOMBSTONE, _REPLACED)]
         rows = f"SELECT * FROM {self.table}{_between(low, high)}"
+        if _REPLACED in self.columns and source.is_table:
+            rows = f"SELECT * FROM ({rows}) WHERE NOT {_REPLACED}"
         if TOMBSTONE not in self.columns:
             rows = _with_values(rows)
         elif TOMBSTONE not in carried:
@@ -117,6 +122,14 @@ class Changes:
             replaced = f"SELECT * FROM {replaced_table(self.query.id)}{_between(low, high)}"
             rows = f"{rows} UNION ALL BY NAME {replaced}"
         return self._finished(source, f"SELECT * FROM ({rows}) WHERE _off IS NOT NULL", carried)
+
+    def left(self, source: Source, carried: Sequence[str]) -> str:
+        """The rows to keep as :class:`LeftRows` when the query ends."""
+        rows = self.relation(source, None, None, carried)
+        if not self.has_replaced:
+            return rows
+        replaced = self._finished(source, f"SELECT * FROM {replaced_table(self.query.id)}", carried)
+        return f"SELECT *, false AS {_REPLACED} FROM ({rows}) UNION ALL SELECT *, true FROM ({replaced})"
 
     def with_open(self, source: Source) -> str:
         """All rows, including those of open windows of EMIT FINAL, which pull queries see."""

@@ -214,6 +214,8 @@ class StoredTopic:
                     chunks.restore(cursor, rebuilt.chunk, rebuilt, log_tables.log_table(self.name, feed.id))
             elif isinstance(feed, Changes | Selection | TableRows) and feed.query.id == query_id:
                 rows = [feed.relation(sink, None, None, carried)]
+                if isinstance(feed, Changes):
+                    rows = [feed.left(sink, carried)]
                 rows += [rebuilt.relation(cursor, f"left_{number}", carried) for number, rebuilt in enumerate(dropped)]
                 table = f"log.{quoted(log_tables.log_table(self.name, feed.id))}"
                 cursor.execute(f"CREATE TABLE {table} AS {' UNION ALL '.join(rows)}")

@@ -15,7 +15,7 @@ from sqlglot import exp
 
 from opensea_metrics.deploy.client import KsqlClient
 from opensea_metrics.deploy.client.snapshot import look
-from opensea_metrics.deploy.migrations.effects import VISIBLE, effect_of
+from opensea_metrics.deploy.migrations.effects import TYPES, VISIBLE, effect_of
 from opensea_metrics.deploy.migrations.errors import MigrationError, StepFailed
 from opensea_metrics.deploy.migrations.plan.steps import (
     ApplyStep,
@@ -45,6 +45,7 @@ from opensea_metrics.deploy.migrations.run.delivery import (
 )
 from opensea_metrics.deploy.migrations.run.progress import Report, StepProgress, ignore
 from opensea_metrics.deploy.migrations.run.topics import DeleteByBroker, delete_topic
+from opensea_metrics.sql.language.catalog import custom_types
 from opensea_metrics.sql.language.statements.statements import Kind, Statement, terminating
 
 Step = ApplyStep | UndoStep
@@ -181,6 +182,9 @@ def _delivered(step: Step, statement: Statement, record: StatementRecord, run: R
     """Send a statement, unless an interrupted run has executed it. A topic is deleted later."""
 
     def search() -> Delivered | None:
+        if statement.kind in TYPES:
+            is_there = custom_types.name_of(statement) in run.client.types()
+            return Delivered() if is_there is (statement.kind is Kind.CREATE_TYPE) else None
         names = [record.target or ""] if record.kind is Kind.ALTER else []
         return effect_of(record, look(run.client, names))
 
