@@ -40,7 +40,7 @@ RECORDS = "records"
 """The feed of the table of records."""
 MOST_BYTES = 256 * 1024 * 1024
 """The number of bytes of JSON in a batch."""
-_MOST_ROWS = 200_000
+_MOST_ROWS = 100_000
 _MOST_COUNTS = 10_000
 _SAMPLE = 64 * 1024
 """The number of bytes of text from which the usual spelling of names is derived."""
