@@ -75,6 +75,20 @@ class Screen:
         assert all(self.text.count(part) >= count for part in expected), self.text
         return self.text
 
+    def interrupt(self, expected: str) -> None:
+        """Press Ctrl-C until a text is shown.
+
+        Python notices a signal that comes just before it waits for input or a reply only after the wait, or with the
+        next signal.
+        """
+        end = time.monotonic() + PATIENCE
+        while expected not in self.text:
+            assert time.monotonic() < end, self.text
+            self.type("\x03")
+            pause = time.monotonic() + 1
+            while expected not in self.text and time.monotonic() < pause:
+                self._read()
+
     def await_end(self) -> int:
         """Read until the program ends. Returns its exit code."""
         end = time.monotonic() + PATIENCE

@@ -115,8 +115,7 @@ def test_a_push_query_ends_with_ctrl_c_on_the_server_too(shell: Screen, monkeypa
     shown = shell.await_text("cats ")
     assert "apes            195,185.40      2026-09-15 10:01:00" in shown
     assert not closed.is_set()
-    shell.type("\x03")
-    shell.await_text("ended")
+    shell.interrupt("ended")
     assert closed.wait(10)
     shell.type("SHOW TABLES;\r")
     shell.await_text("VOLUME")
@@ -136,8 +135,7 @@ def test_a_change_asks_first(shell: Screen, client: KsqlClient) -> None:
     assert "MANY2" in {stream.name for stream in client.streams()}
     shell.type(drop)
     shell.await_text("Run it now?", count=3)
-    shell.type("\x03")  # is a no
-    shell.await_text("ended")
+    shell.interrupt("ended")  # is a no
     client.execute("DROP STREAM many2;")
 
 
