@@ -5,42 +5,20 @@ Run: python -m tests.bench.apply
 
 from __future__ import annotations
 
-import os
 import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from tests.bench import goals
+from tests.bench.server_process import cpu_of, served
 
 RUNS = 3
 SECONDS = 2.0
 COMMAND = [sys.executable, "-c", "from opensea_metrics.deploy.cli import main; main()"]
-
-
-def cpu_of(process: int) -> float:
-    """User and system time of a process that runs, in seconds."""
-    fields = Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-@contextmanager
-def serving() -> Iterator[tuple[str, int]]:
-    """A server in a process of its own: its URL and the id of its process."""
-    with tempfile.TemporaryDirectory() as folder:
-        serve = [*COMMAND, "serve", "--data-dir", folder, "--port", "0", "--no-dashboard"]
-        with subprocess.Popen(serve, stderr=subprocess.PIPE, text=True) as server:
-            assert server.stderr is not None
-            line = next(line for line in server.stderr if "http://" in line)
-            try:
-                yield next(word.rstrip(",") for word in line.split() if word.startswith("http://")), server.pid
-            finally:
-                server.terminate()
 
 
 def apply(url: str) -> None:
@@ -50,7 +28,7 @@ def apply(url: str) -> None:
 
 def run() -> tuple[float, float, float]:
     """CPU time of the client, CPU time of the server meanwhile, and time, in seconds."""
-    with serving() as (url, process):
+    with tempfile.TemporaryDirectory() as folder, served(Path(folder), "--no-dashboard") as (url, process):
         own, others = cpu_of(process), resource.getrusage(resource.RUSAGE_CHILDREN)
         begun = time.perf_counter()
         apply(url)

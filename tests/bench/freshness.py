@@ -12,24 +12,19 @@ from __future__ import annotations
 import json
 import os
 import statistics
-import subprocess
-import sys
 import tempfile
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import cycle, product
 from pathlib import Path
 from typing import Any
 
-from opensea_metrics.core.errors import OpenSeaMetricsError
 from opensea_metrics.deploy import commands
 from opensea_metrics.deploy.client import KsqlClient
 from opensea_metrics.producer import envelope, sample
 from opensea_metrics.producer.envelope import Record
-from tests.parts.ports import free_port
+from tests.bench.server_process import cpu_of, served
 
 WINDOWS = ("30_SECONDS", "1_MINUTE", "5_MINUTES", "30_MINUTES")
 ASKED = {
@@ -96,35 +91,6 @@ def has(family: str, rows: list[dict[str, Any]], number: int) -> bool:
     if family == "top_collections":
         return any(entry["KEY"] == name_of(number) for row in rows for entry in row["BY_USD_VOLUME"])
     return bool(rows)
-
-
-@contextmanager
-def served(folder: Path) -> Iterator[tuple[str, int]]:
-    """The URL and the process id of a server in a process of its own."""
-    port = free_port()
-    program = "from opensea_metrics.deploy.cli import main; main()"
-    command = [sys.executable, "-c", program, "serve", "--data-dir", str(folder), "--port", str(port)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        try:
-            url = f"http://127.0.0.1:{port}"
-            while not answers(url):
-                time.sleep(0.1)
-            yield url, process.pid
-        finally:
-            process.terminate()
-
-
-def answers(url: str) -> bool:
-    try:
-        return bool(KsqlClient(url).healthcheck())
-    except OpenSeaMetricsError:
-        return False
-
-
-def cpu_of(process: int) -> float:
-    """The seconds of CPU that a process has used."""
-    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def main() -> None:

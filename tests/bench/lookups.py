@@ -13,37 +13,20 @@ import json
 import os
 import random
 import secrets
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
+
+from tests.bench.server_process import served
 
 CLIENTS = (1, 20, 50)
 _STATEMENTS = """
 CREATE STREAM {0}_s (k VARCHAR KEY, v INT) WITH (KAFKA_TOPIC='{0}_s', VALUE_FORMAT='JSON', PARTITIONS=1);
 CREATE TABLE {0}_t AS SELECT k, COUNT(*) AS n, SUM(v) AS s FROM {0}_s GROUP BY k EMIT CHANGES;
 """
-
-
-@contextmanager
-def _embedded() -> Iterator[str]:
-    """The URL of an embedded server in another process."""
-    with tempfile.TemporaryDirectory() as directory:
-        start = "from opensea_metrics.deploy.cli import main; main()"
-        options = ["serve", "--no-dashboard", "--port", "0", "--data-dir", directory]
-        process = subprocess.Popen([sys.executable, "-c", start, *options], stderr=subprocess.PIPE, text=True)
-        try:
-            assert process.stderr is not None
-            line = process.stderr.readline()
-            yield line.split("serving on ")[1].split(",")[0]
-        finally:
-            process.terminate()
-            process.wait()
 
 
 def _prepare(url: str, keys: int) -> str:
@@ -112,7 +95,7 @@ def _report(name: str, url: str, keys: int, seconds: float) -> None:
 def main() -> None:
     keys = int(os.environ.get("KEYS", "1000"))
     seconds = float(os.environ.get("SECONDS", "5"))
-    with _embedded() as url:
+    with tempfile.TemporaryDirectory() as folder, served(Path(folder), "--no-dashboard") as (url, _):
         _report("embedded", url, keys, seconds)
     if real := os.environ.get("KSQLDB_URL"):
         _report("ksqlDB", real.rstrip("/"), keys, seconds)

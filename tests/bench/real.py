@@ -23,9 +23,9 @@ from opensea_metrics.producer.kafka import KafkaSink
 from opensea_metrics.producer.replay import replay
 from opensea_metrics.producer.settings import KafkaSettings
 from tests.bench import goals
+from tests.bench.replay import COUNTED
 
 TIMEOUT = 3_600.0
-COUNTED = "SELECT events FROM global_30_minutes;"
 
 
 def real(url: str, events: int) -> tuple[float, int]:

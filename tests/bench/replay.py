@@ -128,6 +128,9 @@ def _long_form_by_hand(database: duckdb.DuckDBPyConnection, size: int) -> None:
     )
 
 
+COUNTED = "SELECT events FROM global_30_minutes;"
+"""How many events each window has."""
+
 
 def embedded(data: Path) -> None:
     """Apply the migrations, then let the server read the topics, and print the figures."""
@@ -141,7 +144,7 @@ def embedded(data: Path) -> None:
         (data / "aside").rename(data / "topics")
         wait_until_read(client, 600)
         seconds, cpu = time.perf_counter() - applied, time.process_time() - cpu
-        counted = sum(row["EVENTS"] for row in client.pull("SELECT events FROM global_30_minutes;"))
+        counted = sum(row["EVENTS"] for row in client.pull(COUNTED))
         print(applied - begun, seconds, cpu, memory.peak(), counted)
 
 

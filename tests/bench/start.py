@@ -15,8 +15,11 @@ import resource
 import statistics
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 from tests.bench import apply, goals
+from tests.bench.server_process import served
 
 PAIRS = 5
 START = "import sys; from opensea_metrics.deploy.cli import main; "
@@ -56,7 +59,7 @@ def main() -> None:
         run(RUN, arguments)  # fills the file cache
         seconds = statistics.median(run(RUN, arguments)[0] for _ in range(PAIRS))
         goals.show(f"start of {arguments[0]}, CPU", seconds, SECONDS, "s")
-    with apply.serving() as (url, _):
+    with tempfile.TemporaryDirectory() as folder, served(Path(folder), "--no-dashboard") as (url, _):
         apply.apply(url)
         status = ("status", "--server", url, "--json")
         *_, names = run(MODULES, status)[1].splitlines()

@@ -74,11 +74,10 @@ def absorb(
         if replaced:
             replaced_rows.keep(cursor, table, replaced)
     else:
-        if window and first + window.size + window.grace <= max(now.values()):
-            late = int(cursor.execute(grouping.count_late(relation, time)).fetchone()[0])  # type: ignore[index]
-            if late:
-                delta = "delta_in_time"
-                cursor.execute(f"{_MADE} {delta} AS {grouping.partial(relation, time)}")
+        late = late_rows(cursor, grouping, relation, time, first, max(now.values()))
+        if late:
+            delta = "delta_in_time"
+            cursor.execute(f"{_MADE} {delta} AS {grouping.partial(relation, time)}")
         same = " AND ".join(f"old.{key} = new.{key}" for key in grouping.keys)
         near = f" AND old._ws BETWEEN {first} AND {last}" if window else ""
         if newest_window is None or (window and newest_window < first):
@@ -95,6 +94,17 @@ def absorb(
     if is_final:
         final_results.emit(cursor, grouping, table, relation, time, max(now.values()))
     return now, late
+
+
+def late_rows(
+    cursor: duckdb.DuckDBPyConnection, grouping: Grouping, relation: str, time: StreamTime, first: int, now: int
+) -> int:
+    """How many rows of a relation are late. ``first`` is the start of its first window, ``now`` the stream time after
+    it (both epoch ms)."""
+    window = grouping.analysis.window
+    if window is None or first + window.size + window.grace > now:
+        return 0  # no window has closed
+    return int(cursor.execute(grouping.count_late(relation, time)).fetchone()[0])  # type: ignore[index]
 
 
 def newest_times(

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 import duckdb
 
-from opensea_metrics.deploy.embedded.queries.aggregation import newest_times
+from opensea_metrics.deploy.embedded.queries.aggregation import late_rows, newest_times
 from opensea_metrics.deploy.embedded.topics.log_tables import state_table
 from opensea_metrics.deploy.embedded.topics.positions import KnownPositions, StateEnd, stream_times
 from opensea_metrics.deploy.embedded.topics.record_topic import Positions
@@ -81,11 +81,10 @@ def absorb(
     results = [(stream_times(member.known), 0) for member in family]
     changes = []
     for number, first, last, newest in bounds:
-        member, (seen, late) = family[number], results[number]
+        member, (seen, _) = family[number], results[number]
         time = stream_time(member.query.analysis, seen)
         now = newest_times(cursor, member.grouping, member.relation, time, newest)
-        if first + member.window.size + member.window.grace <= max(now.values()):
-            late = int(cursor.execute(member.grouping.count_late(member.relation, time)).fetchone()[0])  # type: ignore[index]
+        late = late_rows(cursor, member.grouping, member.relation, time, first, max(now.values()))
         if late:
             in_time = member.grouping.partial(member.relation, time)
             cursor.execute(f"DELETE FROM {_DELTA} WHERE {column} = {number}")

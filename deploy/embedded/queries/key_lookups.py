@@ -2,7 +2,7 @@
 
 Clients send such a query again and again with other keys, and many at once. The server analyses each form of the
 query once, and answers all queries of a form that wait together with one SELECT. Its result is that of
-:class:`deploy.embedded.queries.TransientQuery`, which answers all other queries.
+:class:`deploy.embedded.queries.client_queries.TransientQuery`, which answers all other queries.
 """
 
 from __future__ import annotations

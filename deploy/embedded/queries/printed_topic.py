@@ -90,7 +90,7 @@ def check_topic(engine: Engine, topic: str) -> None:
 
 
 class PrintedTopic:
-    """The records of a topic for one client. It answers as :class:`deploy.embedded.queries.TransientQuery` does."""
+    """The records of a topic for one client. It answers as :class:`TransientQuery` does."""
 
     is_push = True
 

@@ -24,8 +24,8 @@ from opensea_metrics.sql.language.lowering.records.spelling import Spelling
 ReadLines = Callable[[duckdb.DuckDBPyConnection, Capitals], str]
 """Creates a relation of lines that can be read once.
 
-Its columns are ``line``, ``path``, ``key``, ``ts`` and ``topics.RECORD``. For a table ``topics.TOMBSTONE`` is added,
-and ``headers`` if the source has a column for headers.
+Its columns are ``line``, ``path``, ``key``, ``ts`` and ``record_topic.RECORD``. For a table, ``record_topic.TOMBSTONE``
+is added, and ``headers`` if the source has a column for headers.
 """
 
 _NO_JSON = (duckdb.InvalidInputException, duckdb.ConversionException, UnicodeDecodeError)

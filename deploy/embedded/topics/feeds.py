@@ -5,11 +5,11 @@
 - The changes of a table: its newest row for each key, at the number of the key's last change. As in a
   compacted topic, later readers do not see older changes of a key. With EMIT FINAL these are the final rows. A
   running query that joins the table, or selects from it, gets each change from the query that computes the table
-  (:mod:`deploy.embedded.ordered.sending`).
+  (:mod:`deploy.embedded.queries.ordered.sending`).
 - A selection: the rows of a stream's SELECT over a feed of rows of another topic. Nothing is stored.
 
 A row of a stream has the partition and the offset of its original record. So the offsets of a stream that a query
-writes have gaps. A topic may also have feeds of JSON (:mod:`deploy.embedded.stored_topic`).
+writes have gaps. A topic may also have feeds of JSON (:mod:`deploy.embedded.topics.stored_topic`).
 """
 
 from __future__ import annotations
@@ -57,9 +57,10 @@ class RowFeed(Protocol):
         self, source: Source, low: int | None, high: int | None, carried: Sequence[str] = RECORD
     ) -> str:
         """The rows with numbers in [low, high): the columns of ``source``, ROWTIME, ``_off`` (the number) and
-        ``carried``: ``topics.RECORD``, and perhaps ``topics.TOMBSTONE``.
+        ``carried``: ``record_topic.RECORD``, and perhaps ``record_topic.TOMBSTONE``.
 
-        If ``topics.TOMBSTONE`` is carried, the rows include the records without a value that a stream has passed on.
+        If ``record_topic.TOMBSTONE`` is carried, the rows include the records without a value that a stream
+        has passed on.
         """
         ...
 
@@ -289,7 +290,7 @@ def nothing(source: Source) -> str:
 
 
 def _with_values(rows: str) -> str:
-    """The rows with the column ``topics.TOMBSTONE``, which is false for all of them."""
+    """The rows with the column ``record_topic.TOMBSTONE``, which is false for all of them."""
     return f"SELECT *, false AS {TOMBSTONE} FROM ({rows})"
 
 

@@ -20,7 +20,7 @@ from opensea_metrics.sql.language.lowering.records.rows import NO_VALUE
 from opensea_metrics.sql.language.queries.analysis import Analysis, makes_rows
 
 HAS_VALUE = f"{UNREADABLE[0]} IS DISTINCT FROM {text(NO_VALUE)}"
-"""A condition for rows with the columns ``topics.UNREADABLE``."""
+"""A condition for rows with the columns ``record_topic.UNREADABLE``."""
 
 
 def rows(

@@ -5,7 +5,7 @@ partition, how far it has read each of the topic's *feeds*. A feed is a sequence
 the files of a topic, or the rows that a query writes. Only the topic knows the meaning of a position: readers just
 save a position and pass it back.
 
-:mod:`deploy.embedded.stored_topic` implements the topics of a data directory.
+:mod:`deploy.embedded.topics.stored_topic` implements the topics of a data directory.
 """
 
 from __future__ import annotations

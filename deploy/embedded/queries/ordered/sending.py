@@ -14,8 +14,8 @@ from opensea_metrics.sql.language.catalog.catalog import Catalog
 def send(cursor: duckdb.DuckDBPyConnection, receivers: list[Reader], changes: str) -> None:
     """Add changes to the queues of readers, within the transaction that makes them.
 
-    ``changes`` is a relation of the table with ROWTIME, ``topics.RECORD``, ``topics.TOMBSTONE`` and ``_off``, their
-    order.
+    ``changes`` is a relation of the table with ROWTIME, ``record_topic.RECORD``, ``record_topic.TOMBSTONE``
+    and ``_off``, their order.
     """
     for reader in receivers:
         known = positions.positions(cursor, reader.id)

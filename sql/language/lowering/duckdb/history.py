@@ -17,7 +17,7 @@ def all_changes(
     """Create the temporary table ``result``, and return a relation of the changes that the records cause.
 
     ``state`` is the table of the state before the records of ``relation``. The changes have the SELECT's columns,
-    ROWTIME, ``topics.RECORD``, ``topics.TOMBSTONE`` and ``_off``, the number of the record.
+    ROWTIME, ``record_topic.RECORD``, ``record_topic.TOMBSTONE`` and ``_off``, the number of the record.
 
     The states are merged in steps: each state with the previous one, then with the one two before it, then four. So
     even a key with many records takes few steps.

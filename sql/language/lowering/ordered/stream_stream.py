@@ -1,4 +1,6 @@
-"""Two streams joined WITHIN a time, as the embedded server joins them (``deploy.embedded.ordered.stream_stream``).
+"""Two streams joined WITHIN a time, as the embedded server joins them.
+
+See ``deploy.embedded.queries.ordered.stream_stream``.
 
 When two records match, the one that is processed later produces the result. In an outer join, a record without a match
 also produces a row. Without GRACE PERIOD it does so at once; otherwise as soon as its window and the grace period have
