@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import duckdb
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.embedded.windows import Row, SessionModel, absorbed, analysed, database, in_batches
@@ -31,6 +31,8 @@ def select(aggregates: str, retention: int | None = None, emit: str = "CHANGES")
 
 LISTS, COUNTS = "COLLECT_LIST(v) AS l, COUNT(*) AS n", "COUNT(*) AS n, SUM(v) AS v"
 ROWS = st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 60)), max_size=40)
+REPLACED = [("a", 34), ("a", 46), ("a", 34), ("a", 47)]
+"""Without RETENTION, the third row is not merged with the first. Its session takes the place of the first session."""
 CUTS = st.lists(st.integers(0, 40), max_size=6)
 RETENTIONS = (None, 30)
 ANALYSES = {
@@ -62,6 +64,7 @@ def models(records: list[Row], retention: int | None, is_final: bool = False) ->
 @pytest.mark.parametrize("retention", RETENTIONS)
 @settings(max_examples=30, deadline=None)
 @given(rows=ROWS, cuts=CUTS)
+@example(rows=REPLACED, cuts=[])
 def test_lists_of_sessions_are_in_the_order_of_merging(
     cursor: duckdb.DuckDBPyConnection, retention: int | None, rows: list[tuple[str, int]], cuts: list[int]
 ) -> None:
@@ -100,6 +103,8 @@ def test_late_rows_are_counted(
 @pytest.mark.parametrize("aggregates", [LISTS, COUNTS])
 @settings(max_examples=30, deadline=None)
 @given(rows=ROWS, cuts=CUTS)
+@example(rows=REPLACED, cuts=[])
+@example(rows=REPLACED, cuts=[2])
 def test_a_session_is_final_once(
     cursor: duckdb.DuckDBPyConnection, aggregates: str, rows: list[tuple[str, int]], cuts: list[int]
 ) -> None:

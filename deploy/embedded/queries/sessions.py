@@ -150,9 +150,9 @@ def _merge_watched(cursor: duckdb.DuckDBPyConnection, grouping: Grouping, table:
     taken = f"SELECT * FROM ({relation}) SEMI JOIN parts USING (_off)"
     is_part = "parts._off IS NULL AND parts._key = watched._key AND parts._first = old._ws AND parts._last = old._we"
     rows = f"({grouping.one_by_one(taken)}) AS row JOIN parts USING (_off)"
-    of_rows = f"SELECT row.* EXCLUDE (_off), _session, _src FROM {rows}"
-    of_sessions = f"SELECT old.* EXCLUDE (_off), _session, _src FROM {stored} JOIN parts ON {is_part}"
-    of_sessions += " WHERE _session IS NOT NULL"
+    stays = "WHERE _session IS NOT NULL"
+    of_rows = f"SELECT row.* EXCLUDE (_off), _session, _src FROM {rows} {stays}"
+    of_sessions = f"SELECT old.* EXCLUDE (_off), _session, _src FROM {stored} JOIN parts ON {is_part} {stays}"
     cursor.execute(f"INSERT INTO changed BY NAME {grouping.combine(f'{of_rows} UNION ALL BY NAME {of_sessions}')}")
     cursor.execute(f"DELETE FROM {table} AS old USING watched, parts WHERE {of_key} AND {is_part}")
     return late
