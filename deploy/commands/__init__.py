@@ -32,11 +32,6 @@ from opensea_metrics.deploy.commands.upkeep import (
     repair,
 )
 from opensea_metrics.deploy.migrations.plan.pending import ApplyChoice
-from opensea_metrics.deploy.migrations.record.serving import (
-    reading,
-    serving_names,
-    with_serving_names,
-)
 
 if TYPE_CHECKING:
     from opensea_metrics.deploy.commands.sqltests import run_tests
@@ -63,15 +58,12 @@ __all__ = [
     "plan",
     "plan_rollback",
     "queries",
-    "reading",
     "repair",
     "rollback",
     "run_tests",
-    "serving_names",
     "status",
     "unlock",
     "validate",
-    "with_serving_names",
 ]
 
 

@@ -9,7 +9,6 @@ from opensea_metrics.core.quoting import ksqldb_quoted
 from opensea_metrics.deploy.client import KsqlClient
 from opensea_metrics.deploy.migrations.errors import MigrationError
 from opensea_metrics.deploy.migrations.record.lock import is_lock
-from opensea_metrics.deploy.migrations.record.serving import serving_names
 from opensea_metrics.deploy.migrations.record.store import RECORD_NAMES
 from opensea_metrics.deploy.replies import ServerQuery
 
@@ -35,6 +34,9 @@ def queries(client: KsqlClient, names: Sequence[str] = ()) -> tuple[ServerQuery,
     ]
     if not names:
         return tuple(known)
+    # Imported here, because it loads DuckDB, and other verbs do not need it.
+    from opensea_metrics.deploy.query.serving import serving_names
+
     serving = serving_names(client)
     chosen: list[ServerQuery] = []
     for name in names:

@@ -9,10 +9,10 @@ from typing import Any
 
 from opensea_metrics.core.errors import SqlError
 from opensea_metrics.deploy.client import KsqlClient
-from opensea_metrics.deploy.migrations.record.serving import reading
 from opensea_metrics.deploy.output.rows import NOISE
 from opensea_metrics.deploy.query import answer
 from opensea_metrics.deploy.query.moments import time_columns
+from opensea_metrics.deploy.query.serving import reading
 from opensea_metrics.deploy.query.user_statements import Action, statements_in
 
 MOST_ROWS = 10_000

@@ -8,8 +8,9 @@ from enum import StrEnum
 
 from opensea_metrics.core.errors import SqlError
 from opensea_metrics.deploy.client.snapshot import Server, catalog_of, parsed
+from opensea_metrics.deploy.client.topics import PRIVATE_PREFIX
 from opensea_metrics.deploy.migrations.effects import TYPES
-from opensea_metrics.deploy.migrations.plan.steps import record_of, steps_of
+from opensea_metrics.deploy.migrations.plan.steps import steps_of
 from opensea_metrics.deploy.migrations.record.lock import is_lock
 from opensea_metrics.deploy.migrations.record.records import (
     CREATES,
@@ -20,7 +21,6 @@ from opensea_metrics.deploy.migrations.record.records import (
     VersionState,
 )
 from opensea_metrics.deploy.migrations.record.store import RECORD_NAMES
-from opensea_metrics.deploy.migrations.run.topics import PRIVATE_PREFIX
 from opensea_metrics.sql.language.catalog.catalog import Catalog
 from opensea_metrics.sql.language.catalog.changes import applied
 from opensea_metrics.sql.language.catalog.custom_types import name_of
@@ -39,8 +39,6 @@ OF_KSQLDB = ("KSQL_PROCESSING_LOG",)
 
 
 class DriftKind(StrEnum):
-    """In which way an object drifted."""
-
     MISSING = "missing"
     EXTRA = "extra"
     ALTERED = "altered"
@@ -49,8 +47,6 @@ class DriftKind(StrEnum):
 
 
 class DriftObject(StrEnum):
-    """What drifted."""
-
     SOURCE = "source"
     TOPIC = "topic"
     QUERY = "query"
@@ -145,8 +141,7 @@ def _in_order(recorded: Recorded, migrations: Sequence[Migration]) -> Iterator[S
     for version in recorded.versions:
         statements = recorded.in_effect_of(version.version)
         if not statements and version.version in files and version.state is VersionState.MIGRATED:
-            for step in steps_of(files[version.version]):
-                yield record_of(step.statement, version.version, step.number, StatementState.DONE)
+            yield from (step.record for step in steps_of(files[version.version]))
         yield from (record for record in statements if record.state is StatementState.DONE)
 
 
