@@ -11,7 +11,7 @@ from enum import StrEnum
 from opensea_metrics.core.quoting import ksqldb_text
 from opensea_metrics.deploy.client.snapshot import Server, catalog_of
 from opensea_metrics.deploy.migrations.plan.impact import Impact, World, assess
-from opensea_metrics.deploy.migrations.plan.steps import SETTINGS, steps_of
+from opensea_metrics.deploy.migrations.plan.steps import SETTINGS, record_of, steps_of
 from opensea_metrics.deploy.migrations.record.records import (
     CREATES,
     Recorded,
@@ -36,11 +36,6 @@ class VersionStatus:
     total: int | None
     changed: bool = False
     who: str | None = None
-
-
-def record_of(file: Migration, state: VersionState) -> VersionRecord:
-    """The record of a version in this state, with the checksums that the file has now."""
-    return VersionRecord(file.version, file.name, state, file.file_md5, rendered=file.checksum)
 
 
 def file_matches_record(file: Migration, record: VersionRecord) -> bool:

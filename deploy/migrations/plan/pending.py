@@ -11,7 +11,7 @@ from opensea_metrics.core.errors import Place
 from opensea_metrics.deploy.client.snapshot import Server, catalog_of
 from opensea_metrics.deploy.migrations.effects import effect_of, recorded_types
 from opensea_metrics.deploy.migrations.errors import MigrationError
-from opensea_metrics.deploy.migrations.plan.files import is_as_applied, record_of
+from opensea_metrics.deploy.migrations.plan.files import is_as_applied
 from opensea_metrics.deploy.migrations.plan.impact import DataEffect, Impact, Verdict, World, assess
 from opensea_metrics.deploy.migrations.plan.side_by_side import expand
 from opensea_metrics.deploy.migrations.plan.steps import (
@@ -21,6 +21,7 @@ from opensea_metrics.deploy.migrations.plan.steps import (
     VersionPlan,
     check_has_statements,
     planned,
+    record_of,
     steps_of,
 )
 from opensea_metrics.deploy.migrations.record.records import (

@@ -15,12 +15,8 @@ from opensea_metrics.deploy.client.topics import PRIVATE_PREFIX
 from opensea_metrics.deploy.migrations.effects import effect_of
 from opensea_metrics.deploy.migrations.errors import MigrationError
 from opensea_metrics.deploy.migrations.plan.drift import Expected, expected
-from opensea_metrics.deploy.migrations.plan.files import (
-    file_matches_record,
-    record_of,
-    statements_match,
-)
-from opensea_metrics.deploy.migrations.plan.steps import ApplyStep, steps_of
+from opensea_metrics.deploy.migrations.plan.files import file_matches_record, statements_match
+from opensea_metrics.deploy.migrations.plan.steps import ApplyStep, record_of, steps_of
 from opensea_metrics.deploy.migrations.record.records import (
     CREATES,
     DROPS,

@@ -14,6 +14,7 @@ from opensea_metrics.deploy.migrations.record.records import (
     StatementRecord,
     StatementState,
     VersionRecord,
+    VersionState,
 )
 from opensea_metrics.sql.language.catalog.custom_types import name_of as type_name
 from opensea_metrics.sql.language.project.project import Migration
@@ -209,6 +210,11 @@ def steps_of(migration: Migration) -> tuple[ApplyStep, ...]:
             now = tuple(sorted(properties.items()))
             steps.append(ApplyStep(statement, planned(statement, migration.version, len(steps) + 1, now)))
     return tuple(steps)
+
+
+def record_of(file: Migration, state: VersionState) -> VersionRecord:
+    """The record of a version in this state, with the checksums that the file has now."""
+    return VersionRecord(file.version, file.name, state, file.file_md5, rendered=file.checksum)
 
 
 def check_has_statements(migration: Migration) -> None:
