@@ -99,14 +99,14 @@ def make_rollback(
             )
     records = [record for version in versions for record in reversed(recorded.in_effect_of(version.version))]
     dropped = frozenset(record.target for record in records if record.created_source and record.target)
-    undoing, now = Undoing(recorded, tuple(records), dropped, keep_topics), server
+    undoing, current = Undoing(recorded, tuple(records), dropped, keep_topics), server
     plans = []
     for version in versions:
         own = tuple(record for record in records if record.version == version.version)
         if version.version in downs:
             steps = _marking([UndoStep(statement) for statement in downs[version.version]], own)
         else:
-            steps, now = _steps(own, undoing, now)
+            steps, current = _steps(own, undoing, current)
         if not_executed := recorded.not_executed_of(version.version):
             steps += _marking([], not_executed)  # otherwise another plan of this version would execute them
         running = replace(version, state=VersionState.RUNNING, error_reason=ROLLING_BACK)
