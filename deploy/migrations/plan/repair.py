@@ -133,11 +133,13 @@ def make_baseline(
             raise MigrationError(
                 f"version {file.version} is begun\n  hint: apply the rest of it, roll it back, or repair"
             )
-    before = max((version for version in applied if files and version < files[0].version), default=None)
-    done = [replace(record_of(file, VersionState.MIGRATED), started_on=now, completed_on=now) for file in files]
-    previous = [before, *(file.version for file in files[:-1])]
-    versions = tuple(replace(record, previous=version) for record, version in zip(done, previous, strict=False))
-    return Recorded(versions, _statements_of(files, server, who, now))
+    previous = max((version for version in applied if files and version < files[0].version), default=None)
+    versions = []
+    for file in files:
+        record = record_of(file, VersionState.MIGRATED)
+        versions.append(replace(record, started_on=now, completed_on=now, previous=previous))
+        previous = file.version
+    return Recorded(tuple(versions), _statements_of(files, server, who, now))
 
 
 def make_adoption(migrations: Sequence[Migration], recorded: Recorded, server: Server, who: str, now: int) -> Recorded:
