@@ -194,8 +194,7 @@ def _read(client: KsqlClient, number: int) -> LockStream | None:
     if not described:
         return None
     values = dict(column.name.partition(" ")[::2] for column in described[0].columns)
-    settled = "settled" in values and "holder" not in values
-    return LockStream(number, values.get("holder"), int(values.get("since", 0)), values["token"], settled)
+    return LockStream(number, values.get("holder"), int(values.get("since", 0)), values["token"], "settled" in values)
 
 
 def _acquire(store: RecordStore, who: str, ttl: float) -> LockStream:
