@@ -15,7 +15,6 @@ from opensea_metrics.deploy.dashboard.ask import ask
 from opensea_metrics.deploy.dashboard.tables import RowSelection, ServerTables
 from opensea_metrics.deploy.migrations.errors import MigrationError
 from opensea_metrics.deploy.migrations.plan.drift import Drift
-from opensea_metrics.deploy.query.serving import reading, serving_names, with_serving_names
 from opensea_metrics.deploy.replies import ServerQuery
 from tests.deploy.stub import Write
 from tests.deploy.test_apply import client
@@ -39,20 +38,20 @@ NAMES = {"VOLUME": "VOLUME_V2", "own": "own_V2"}
     ],
 )
 def test_only_names_are_replaced(text: str, expected: str) -> None:
-    assert with_serving_names(text, NAMES) == expected
+    assert commands.with_serving_names(text, NAMES) == expected
 
 
 def test_the_old_version_serves_until_it_is_dropped(live: KsqlClient, write_project: Write) -> None:
     query = "SELECT sales FROM oms_by_coll WHERE coll = 'ape';"
-    assert serving_names(live) == {}
+    assert commands.serving_names(live) == {}
     commands.apply(live, write_project({"V002__top.sql": CHANGED}), choice=BESIDE, site=SITE)
-    assert serving_names(live) == {"OMS_BY_COLL": "OMS_BY_COLL_V2", "OMS_CHANGES": "OMS_CHANGES_V2"}
-    rows = reading(live, query, live.pull)
+    assert commands.serving_names(live) == {"OMS_BY_COLL": "OMS_BY_COLL_V2", "OMS_CHANGES": "OMS_CHANGES_V2"}
+    rows = commands.reading(live, query, live.pull)
     assert sum(row["SALES"] for row in rows) == 3
     with pytest.raises(KsqlError, match="OMS_BY_COLL_V2 serves as OMS_BY_COLL"):
-        reading(live, "SELECT nothing FROM oms_by_coll;", live.pull)
+        commands.reading(live, "SELECT nothing FROM oms_by_coll;", live.pull)
     with pytest.raises(KsqlError, match="NOWHERE"):
-        reading(live, "SELECT * FROM nowhere;", live.pull)
+        commands.reading(live, "SELECT * FROM nowhere;", live.pull)
     (query_of,) = commands.queries(live, ["oms_by_coll"])
     assert query_of.sinks == ("OMS_BY_COLL_V2",)
 

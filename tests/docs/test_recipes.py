@@ -14,7 +14,6 @@ from opensea_metrics.deploy import commands
 from opensea_metrics.deploy.client import KsqlClient
 from opensea_metrics.deploy.commands import ApplyChoice
 from opensea_metrics.deploy.embedded import server
-from opensea_metrics.deploy.query.serving import reading, serving_names
 from opensea_metrics.producer import metrics
 from opensea_metrics.producer.sinks import Sink
 from tests.docs.conftest import Open, Start, copy_project
@@ -78,20 +77,20 @@ def test_recipes_whose_outputs_the_page_shows(recipe: Recipe, title: str) -> Non
 def test_change_a_setting(live: KsqlClient, recipe: Recipe) -> None:
     def longest() -> int:
         query = "SELECT by_usd_volume FROM top_collections_1_minute WHERE scope = 'all';"
-        rows = reading(live, query, live.pull)
+        rows = commands.reading(live, query, live.pull)
         return max(len(row["BY_USD_VOLUME"]) for row in rows)
 
     assert longest() == 10
     recipe("Change a setting: 5 top collections instead of 10")
     assert longest() == 5
-    assert serving_names(live)["TOP_COLLECTIONS_1_DAY"] == "TOP_COLLECTIONS_1_DAY_V2"
+    assert commands.serving_names(live)["TOP_COLLECTIONS_1_DAY"] == "TOP_COLLECTIONS_1_DAY_V2"
 
 
 def test_change_a_definition(live: KsqlClient, recipe: Recipe) -> None:
     query = "SELECT collection, ws, avg_usd FROM collection_1_minute;"
 
     def averages() -> dict[tuple[str, int], float]:
-        rows = reading(live, query, live.pull)
+        rows = commands.reading(live, query, live.pull)
         return {(row["COLLECTION"], row["WS"]): row["AVG_USD"] for row in rows}
 
     rows = averages()
@@ -106,7 +105,7 @@ def test_change_a_definition(live: KsqlClient, recipe: Recipe) -> None:
 def test_add_a_column(live: KsqlClient, recipe: Recipe) -> None:
     recipe("Add a column to a family")
     query = "SELECT floor_usd, highest_usd, sales FROM collection_1_minute;"
-    rows = [row for row in reading(live, query, live.pull) if row["FLOOR_USD"] is not None]
+    rows = [row for row in commands.reading(live, query, live.pull) if row["FLOOR_USD"] is not None]
     assert all(row["HIGHEST_USD"] >= row["FLOOR_USD"] for row in rows)
     assert any(row["HIGHEST_USD"] > row["FLOOR_USD"] for row in rows)
 
@@ -122,13 +121,13 @@ def test_roll_back_and_wait(live: KsqlClient, recipe: Recipe) -> None:
     wanted = "SELECT collection, ws, avg_usd FROM collection_1_minute;"
 
     def averages() -> list[tuple[object, ...]]:
-        rows = reading(live, wanted, live.pull)
+        rows = commands.reading(live, wanted, live.pull)
         return sorted(tuple(row.values()) for row in rows)
 
     before = averages()
     recipe("Roll back, and wait")
     assert averages() == before, "the version before it has the same averages, and all of them at once"
-    assert serving_names(live)["COLLECTION_1_MINUTE"] == "COLLECTION_1_MINUTE_V2"
+    assert commands.serving_names(live)["COLLECTION_1_MINUTE"] == "COLLECTION_1_MINUTE_V2"
 
 
 def test_pause_and_resume(recipe: Recipe) -> None:
@@ -160,7 +159,7 @@ def test_a_new_server_gets_changed_families_too(tmp_path: Path) -> None:
         assert ([each.version for each in plan.versions], plan.later) == ([1, 2, 3, 4, 5], (6,))
         applied = commands.apply(client, root, choice=beside)
         assert [each.version for each in applied.versions] == [1, 2, 3, 4, 5, 6]
-        assert serving_names(client) == {
+        assert commands.serving_names(client) == {
             "TOP_COLLECTIONS_1_MINUTE": "TOP_COLLECTIONS_1_MINUTE_V2",
             "TOP_COLLECTIONS_1_MINUTE_CHANGES": "TOP_COLLECTIONS_1_MINUTE_CHANGES_V2",
         }
