@@ -1,8 +1,6 @@
-"""The effects of statements on a server: the state before one, whether it was executed, its query, and the types."""
+"""The effects of statements on a server: whether one was executed, its query, and the types that all of them left."""
 
 from __future__ import annotations
-
-from dataclasses import replace
 
 from opensea_metrics.core.types import from_ast, name_of
 from opensea_metrics.deploy.client.delivery import Delivered
@@ -28,21 +26,6 @@ from opensea_metrics.sql.language.statements.statements import (
 # The kinds of statements whose effect can be seen. Others would be sent again after an interruption.
 VISIBLE = (*CREATES, *DROPS, Kind.INSERT_SELECT, Kind.ALTER, Kind.TERMINATE)
 TYPES = (Kind.CREATE_TYPE, Kind.DROP_TYPE)
-
-
-def seen_before(record: StatementRecord, statement: Statement, server: Server) -> StatementRecord:
-    """The record of a statement with the state of the server before it: the target, its topic and its writers."""
-    target, topic, previous = statement.name or "", record.topic, None
-    if statement.kind is Kind.TERMINATE:
-        existed = target in server.queries
-        previous = server.queries[target].text if existed else None
-    else:
-        existed = target in server.sources
-        if existed and (statement.kind in (*DROPS, Kind.ALTER) or statement.replaces):
-            topic, previous = server.sources[target].topic, server.described[target].statement
-    has_topic, writers = topic in server.topics, server.writers(target)
-    seen = replace(record, topic=topic, topic_existed=has_topic, target_existed=existed)
-    return replace(seen, writers=writers, previous=previous)
 
 
 def effect_of(record: StatementRecord, server: Server) -> Delivered | None:

@@ -150,8 +150,7 @@ def _changed_functions(wanted: Expected, functions: Mapping[str, str]) -> Iterat
     for record in {(record.version, record.number): record for record in records}.values():
         for name, checksum in record.functions:
             if functions.get(name, checksum) != checksum:
-                function = DriftObject.FUNCTION
-                yield Drift(DriftKind.ALTERED, function, record.target or "", record, (name,))
+                yield Drift(DriftKind.ALTERED, DriftObject.FUNCTION, record.target or "", record, (name,))
 
 
 def _types(wanted: Expected, types: Collection[str]) -> Iterator[Drift]:
@@ -163,16 +162,15 @@ def _types(wanted: Expected, types: Collection[str]) -> Iterator[Drift]:
 
 
 def _missing(wanted: Expected, server: Server) -> Iterator[Drift]:
-    missing = DriftKind.MISSING
     for name, record in wanted.sources.items():
         source = server.sources.get(name)
         if source is None:
-            yield Drift(missing, DriftObject.SOURCE, name, record)
+            yield Drift(DriftKind.MISSING, DriftObject.SOURCE, name, record)
         elif source.topic not in server.topics and not record.topic_existed:
-            yield Drift(missing, DriftObject.TOPIC, source.topic, record, (name,))
+            yield Drift(DriftKind.MISSING, DriftObject.TOPIC, source.topic, record, (name,))
     for query_id, record in wanted.queries.items():
         if query_id not in server.queries and record.target in server.sources:
-            yield Drift(missing, DriftObject.QUERY, query_id, record, (record.target or "",))
+            yield Drift(DriftKind.MISSING, DriftObject.QUERY, query_id, record, (record.target or "",))
 
 
 def _extra(wanted: Expected, server: Server) -> Iterator[Drift]:

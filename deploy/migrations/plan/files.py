@@ -147,8 +147,7 @@ def _statements(file: Migration, records: Sequence[StatementRecord], server: Ser
         impact = None
         if step and record and step.statement.kind in CREATES and step.statement.name == record.target:
             impact, _ = assess(step.statement.replacing(), world, 0)
-        kind = FileChangeKind.STATEMENT_CHANGED
-        yield FileChange(file.version, kind, where, number, tuple(diff), impact)
+        yield FileChange(file.version, FileChangeKind.STATEMENT_CHANGED, where, number, tuple(diff), impact)
 
 
 def _lines(record: StatementRecord) -> list[str]:

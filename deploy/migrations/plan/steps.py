@@ -114,6 +114,7 @@ class UndoStep:
         return self.restoration is Restoration.FROM_START
 
 
+Step = ApplyStep | UndoStep
 S = TypeVar("S", ApplyStep, UndoStep)
 
 

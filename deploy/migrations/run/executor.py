@@ -15,19 +15,21 @@ from sqlglot import exp
 
 from opensea_metrics.deploy.client import KsqlClient
 from opensea_metrics.deploy.client.delivery import Delivered, StatementRefused, deliver, effect_if
-from opensea_metrics.deploy.client.snapshot import look
+from opensea_metrics.deploy.client.snapshot import Server, look
 from opensea_metrics.deploy.client.topics import DeleteByBroker, delete_topic
-from opensea_metrics.deploy.migrations.effects import TYPES, VISIBLE, effect_of, seen_before
+from opensea_metrics.deploy.migrations.effects import TYPES, VISIBLE, effect_of
 from opensea_metrics.deploy.migrations.errors import MigrationError, StepFailed
 from opensea_metrics.deploy.migrations.plan.steps import (
     ApplyStep,
     Plan,
     RollbackPlan,
+    Step,
     UndoStep,
     planned,
 )
 from opensea_metrics.deploy.migrations.record.records import (
     CREATES,
+    DROPS,
     ROLLING_BACK,
     Properties,
     Recorded,
@@ -38,11 +40,9 @@ from opensea_metrics.deploy.migrations.record.records import (
 )
 from opensea_metrics.deploy.migrations.record.store import RecordStore
 from opensea_metrics.deploy.migrations.run import catch_up
-from opensea_metrics.deploy.migrations.run.progress import Report, StepProgress
+from opensea_metrics.deploy.migrations.run.progress import Report, StepProgress, failure
 from opensea_metrics.sql.language.catalog import custom_types
 from opensea_metrics.sql.language.statements.statements import Kind, Statement, terminating
-
-Step = ApplyStep | UndoStep
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def _execute(step: Step, version: VersionRecord, progress: StepProgress, run: Ru
         failed = replace(version, state=VersionState.ERROR, error_reason=reason, completed_on=now())
         run.store.note_version(failed, failed)
         run.store.settle()
-        raise StepFailed(_failure(progress, step, str(error))) from error
+        raise StepFailed(failure(progress, step, str(error))) from error
     run.store.note_statements(records)
     if isinstance(step, UndoStep) or step.statement.kind not in VISIBLE:
         run.store.write()  # without this record, the next run could not tell that the step is done
@@ -137,7 +137,7 @@ def _apply(step: ApplyStep, run: Run) -> list[StatementRecord]:
         server = look(run.client, [statement.name or ""], with_queries=statement.kind is Kind.TERMINATE)
         called = {str(call.this).upper() for call in statement.ast.find_all(exp.Anonymous)}
         functions = tuple(sorted((f, run.functions[f]) for f in called & run.functions.keys()))
-        record = replace(seen_before(record, statement, server), who=run.who, functions=functions)
+        record = replace(_seen_before(record, statement, server), who=run.who, functions=functions)
         record = replace(record, state=StatementState.RUNNING, started_on=now())
         run.store.note_statements([record])
         if record.logical is not None:
@@ -159,7 +159,7 @@ def _undo(step: UndoStep, run: Run) -> list[StatementRecord]:
     statement, record, delivered, topic = step.statement, None, Delivered(), step.deletes
     if statement is not None:
         server = look(run.client, [statement.name or ""])
-        record = seen_before(planned(statement, 0, 0), statement, server)  # not written: only to compare with
+        record = _seen_before(planned(statement, 0, 0), statement, server)  # not written: only to compare with
         if step.may_be_done:
             # An interrupted run may have restored the object already. Then its query is the effect of this step.
             others = tuple(query for query in record.writers if server.queries[query].text != statement.text)
@@ -224,18 +224,16 @@ def _end(query_id: str, run: Run) -> None:
     deliver(run.client, terminating(query_id).text, {}, ended)
 
 
-def _failure(progress: StepProgress, step: Step, reason: str) -> str:
-    """The message on a step that failed: which one, why, and what to do."""
-    reason = reason.replace("\n", "\n  ")
-    version, number, total = progress.version, progress.number, progress.total
-    if isinstance(step, UndoStep):
-        return (
-            f"version {version}: the rollback stopped at step {number} of {total} ({step.label}):\n  {reason}\n"
-            "  hint: remove the obstacle and roll back again: the rollback resumes at this step"
-        )
-    return (
-        f"{step.statement.place}: statement {step.record.number} of {total} of version {version} ({step.label})"
-        f" failed:\n  {reason}\n"
-        f"  {number - 1} of {total} statements of this version are applied, and stay in effect\n"
-        "  hint: fix the cause and apply again: apply resumes at this statement"
-    )
+def _seen_before(record: StatementRecord, statement: Statement, server: Server) -> StatementRecord:
+    """The record of a statement with the state of the server before it: the target, its topic and its writers."""
+    target, topic, previous = statement.name or "", record.topic, None
+    if statement.kind is Kind.TERMINATE:
+        existed = target in server.queries
+        previous = server.queries[target].text if existed else None
+    else:
+        existed = target in server.sources
+        if existed and (statement.kind in (*DROPS, Kind.ALTER) or statement.replaces):
+            topic, previous = server.sources[target].topic, server.described[target].statement
+    has_topic, writers = topic in server.topics, server.writers(target)
+    seen = replace(record, topic=topic, topic_existed=has_topic, target_existed=existed)
+    return replace(seen, writers=writers, previous=previous)
