@@ -19,7 +19,7 @@ from opensea_metrics.deploy.output.reconcile import (
     show_differences,
 )
 from opensea_metrics.deploy.output.reports import WholeReport, write_report
-from opensea_metrics.deploy.query.serving import serving_names
+from opensea_metrics.deploy.serving_names import serving_names
 from opensea_metrics.producer.archive.layout import HOUR_MS
 from opensea_metrics.producer.archive.location import open_archive
 from opensea_metrics.spark_batch.period import duration, parse_time

@@ -5,7 +5,6 @@ settings. All functions raise SqlError for errors in files, and ClientError for 
 MigrationError if files, record and server contradict one another.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from opensea_metrics.deploy.commands.init import init
@@ -33,10 +32,14 @@ from opensea_metrics.deploy.commands.upkeep import (
     repair,
 )
 from opensea_metrics.deploy.migrations.plan.pending import ApplyChoice
+from opensea_metrics.deploy.serving_names import (
+    reading,
+    serving_names,
+    with_serving_names,
+)
 
 if TYPE_CHECKING:
     from opensea_metrics.deploy.commands.sqltests import run_tests
-    from opensea_metrics.deploy.query.serving import reading, serving_names, with_serving_names
 
 __all__ = [
     "ApplyChoice",
@@ -72,16 +75,10 @@ __all__ = [
 ]
 
 
-# Imported on use: one loads the whole embedded server, which takes half of a command's start time, the other DuckDB.
-_PLACES = {
-    "run_tests": "commands.sqltests",
-    "reading": "query.serving",
-    "serving_names": "query.serving",
-    "with_serving_names": "query.serving",
-}
-
-
 def __getattr__(name: str) -> Any:
-    if name not in _PLACES:
+    if name != "run_tests":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"opensea_metrics.deploy.{_PLACES[name]}"), name)
+    # Imported on use: it loads the whole embedded server, which takes half of a command's start time.
+    from opensea_metrics.deploy.commands.sqltests import run_tests
+
+    return run_tests

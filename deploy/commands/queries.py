@@ -11,6 +11,7 @@ from opensea_metrics.deploy.migrations.errors import MigrationError
 from opensea_metrics.deploy.migrations.record.lock import is_lock
 from opensea_metrics.deploy.migrations.record.store import RECORD_NAMES
 from opensea_metrics.deploy.replies import ServerQuery
+from opensea_metrics.deploy.serving_names import serving_names
 
 
 class QueryAction(StrEnum):
@@ -34,9 +35,6 @@ def queries(client: KsqlClient, names: Sequence[str] = ()) -> tuple[ServerQuery,
     ]
     if not names:
         return tuple(known)
-    # Imported here, because it loads DuckDB, and other verbs do not need it.
-    from opensea_metrics.deploy.query.serving import serving_names
-
     serving = serving_names(client)
     chosen: list[ServerQuery] = []
     for name in names:

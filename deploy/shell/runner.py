@@ -25,9 +25,9 @@ from opensea_metrics.deploy.output.rows import show_json, show_push, show_reply,
 from opensea_metrics.deploy.query import answer
 from opensea_metrics.deploy.query.emptiness import why_empty
 from opensea_metrics.deploy.query.moments import time_columns
-from opensea_metrics.deploy.query.serving import reading
 from opensea_metrics.deploy.query.user_statements import Action, UserStatement
 from opensea_metrics.deploy.replies import Rows
+from opensea_metrics.deploy.serving_names import reading
 from opensea_metrics.sql.language.project.variables import Variables, filled
 from opensea_metrics.sql.language.statements.parser import parse_statement
 from opensea_metrics.sql.language.statements.statements import Kind
