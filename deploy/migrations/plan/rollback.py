@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NoReturn
 
 from opensea_metrics.deploy.client.snapshot import Server, catalog_of, parsed, sendable
 from opensea_metrics.deploy.client.topics import PRIVATE_PREFIX, private_name
@@ -150,7 +151,7 @@ def _undone(record: StatementRecord, undoing: Undoing, server: Server) -> list[U
     if record.kind in (Kind.INSERT_VALUES, Kind.ALTER):
         if record.target not in undoing.dropped:
             change = "added columns" if record.kind is Kind.ALTER else "wrote rows"
-            raise _irreversible(record, f"{change}, which cannot be removed")
+            _refuse(record, f"{change}, which cannot be removed")
         return []
     if record.kind is Kind.INSERT_SELECT:
         query_id = query_of(record, server)
@@ -198,15 +199,15 @@ def _restoring(record: StatementRecord, undoing: Undoing, server: Server) -> lis
     statement, restoration = previous, Restoration.FROM_START
     if record.kind is Kind.TERMINATE:
         if previous is None or previous.kind is not Kind.INSERT_SELECT:
-            raise _irreversible(record, "ended a query, which cannot start again without its sink")
+            _refuse(record, "ended a query, which cannot start again without its sink")
     elif record.previous is None:
         drops = "dropped it, and its definition" if record.kind in DROPS else "replaces a definition that"
-        raise _irreversible(record, f"{drops} is not recorded")
+        _refuse(record, f"{drops} is not recorded")
     elif previous is None:
         if not is_dropped:
             drops = "dropped it, and this tool cannot read its definition"
             replaces = "replaces a definition that this tool cannot read"
-            raise _irreversible(record, drops if record.kind in DROPS else replaces)
+            _refuse(record, drops if record.kind in DROPS else replaces)
     elif record.kind in DROPS:
         statement = sendable(previous).creating()
     else:
@@ -214,16 +215,16 @@ def _restoring(record: StatementRecord, undoing: Undoing, server: Server) -> lis
         impact, _ = assess(statement, World(catalog_of(server, with_queries=True), server.topics), 0)
         if impact.verdict is Verdict.REFUSED and not is_dropped:
             clause = f" ({impact.clause})" if impact.clause else ""
-            raise _irreversible(record, f"cannot be replaced by the previous definition{clause}: {impact.reason}")
+            _refuse(record, f"cannot be replaced by the previous definition{clause}: {impact.reason}")
     if previous is None or undoing.is_created_before(record):
         return []
     name, owner = previous.name or record.target, _owner(record, undoing.recorded)
     return [UndoStep(statement, restored=name, restoration=restoration, owner=owner)]
 
 
-def _irreversible(record: StatementRecord, reason: str) -> Irreversible:
-    """The error that a statement cannot be undone; ``reason``: the end of the sentence."""
-    return Irreversible(
+def _refuse(record: StatementRecord, reason: str) -> NoReturn:
+    """Raise the error that a statement cannot be undone; ``reason``: the end of the sentence."""
+    raise Irreversible(
         f"version {record.version} cannot be rolled back: its statement {record.number}"
         f" ({record.kind.value} {record.target}) {reason}\n"
         "  hint: write a down file (V###__name.down.sql) for that version"
