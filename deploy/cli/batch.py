@@ -194,7 +194,9 @@ def _write(prepared: Prepared, results: Results, form: str, url: str, began: flo
             tables = (publish.with_timestamps(table, moments.of_source(table.name)) for table in tables)
         rows = publish.write_tables(folder, tables, form)
         publish.write_description(folder, description(prepared, results.counts, rows, began))
-    say(f"{sum(rows.values())} rows of {len(rows)} tables in {url}")
+    total, tables_written = sum(rows.values()), len(rows)
+    words = f"{total} row{'s' * (total != 1)} of {tables_written} table{'s' * (tables_written != 1)}"
+    say(f"{words} in {url}")
 
 
 def _moments(prepared: Prepared) -> Moments:

@@ -11,7 +11,6 @@ from opensea_metrics.core.quoting import ksqldb_quoted
 from opensea_metrics.deploy.cli import options, progress, server_access
 from opensea_metrics.deploy.cli.app import ChangesPending, app
 from opensea_metrics.deploy.cli.batch import EngineName, From, Margin, SourceUrl, Until, archive
-from opensea_metrics.deploy.migrations.record.serving import serving_names
 from opensea_metrics.deploy.output.damage import show_refused
 from opensea_metrics.deploy.output.reconcile import (
     COLUMNS,
@@ -20,6 +19,7 @@ from opensea_metrics.deploy.output.reconcile import (
     show_differences,
 )
 from opensea_metrics.deploy.output.reports import WholeReport, write_report
+from opensea_metrics.deploy.serving_names import serving_names
 from opensea_metrics.producer.archive.layout import HOUR_MS
 from opensea_metrics.producer.archive.location import open_archive
 from opensea_metrics.spark_batch.period import duration, parse_time

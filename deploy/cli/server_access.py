@@ -12,8 +12,8 @@ from opensea_metrics.deploy.config import Settings
 
 # Only migrations need the imports below, which take time and memory to load.
 if TYPE_CHECKING:
+    from opensea_metrics.deploy.client.topics import DeleteByBroker
     from opensea_metrics.deploy.commands import Site
-    from opensea_metrics.deploy.migrations.run.topics import DeleteByBroker
     from opensea_metrics.producer.clients import Client
 
 

@@ -16,7 +16,7 @@ from opensea_metrics.deploy.cli.app import ChangesPending, app
 from opensea_metrics.deploy.commands import ApplyChoice
 from opensea_metrics.deploy.migrations.errors import MigrationError
 from opensea_metrics.deploy.migrations.plan.drift import Drift
-from opensea_metrics.deploy.migrations.plan.repair import Repair
+from opensea_metrics.deploy.migrations.plan.repair import Correction
 from opensea_metrics.deploy.output.files import redirected
 from opensea_metrics.deploy.output.forms import Form
 from opensea_metrics.deploy.output.machine import (
@@ -259,8 +259,8 @@ def repair(
         say(f"dropped {dropped.name}")
         return
 
-    def consent(planned: Repair) -> bool:
-        for correction in planned.corrections:
+    def consent(corrections: tuple[Correction, ...]) -> bool:
+        for correction in corrections:
             say(correction_sentence(correction), stderr=True)
         if yes:
             return True
@@ -269,7 +269,7 @@ def repair(
         return typer.confirm("Write this into the record?", err=True)
 
     repaired = commands.repair(client, consent, sql, variables, server_access.site())
-    count = len(repaired.corrections)
+    count = len(repaired)
     say(f"repaired: {count} corrections" if count else "nothing to repair")
 
 

@@ -32,7 +32,7 @@ from opensea_metrics.deploy.commands.upkeep import (
     repair,
 )
 from opensea_metrics.deploy.migrations.plan.pending import ApplyChoice
-from opensea_metrics.deploy.migrations.record.serving import (
+from opensea_metrics.deploy.serving_names import (
     reading,
     serving_names,
     with_serving_names,

@@ -15,8 +15,15 @@ from typing import Any
 from opensea_metrics.core.errors import Place, SqlError, os_reason
 from opensea_metrics.deploy.migrations.errors import MigrationError
 from opensea_metrics.deploy.migrations.plan.impact import DataEffect, Impact, Verdict
-from opensea_metrics.deploy.migrations.plan.steps import ApplyStep, Plan, Reversibility, VersionPlan
+from opensea_metrics.deploy.migrations.plan.steps import (
+    ApplyStep,
+    Plan,
+    Reversibility,
+    VersionPlan,
+    planned,
+)
 from opensea_metrics.deploy.migrations.record.records import (
+    StatementState,
     VersionRecord,
     VersionState,
     row_of,
@@ -71,7 +78,6 @@ def _version_of(value: dict[str, Any]) -> VersionPlan[ApplyStep]:
     version, state, rendered = value["version"], VersionState.RUNNING, value["rendered"]
     return VersionPlan(
         VersionRecord(version, value["name"], state, value["checksum"], rendered=rendered),
-        VersionState.MIGRATED,
         tuple(_step_of(version, step) for step in value["steps"]),
         value["done"],
         Reversibility(value["reversible"]),
@@ -80,10 +86,10 @@ def _version_of(value: dict[str, Any]) -> VersionPlan[ApplyStep]:
 
 
 def _step_to_json(step: ApplyStep) -> dict[str, Any]:
-    statement, impact = step.statement, step.impact
-    unfinished = {} if step.unfinished is None else {"unfinished": row_of(step.unfinished)}
+    statement, record, impact = step.statement, step.record, step.impact
+    unfinished = {"unfinished": row_of(record)} if record.state is StatementState.RUNNING else {}
     return {
-        "number": step.number,
+        "number": record.number,
         "kind": statement.kind.value,
         "name": statement.name,
         "reads": list(statement.reads),
@@ -98,9 +104,9 @@ def _step_to_json(step: ApplyStep) -> dict[str, Any]:
         "changes": [[change.clause, change.description, change.difference.name] for change in impact.changes],
         "place": [statement.place.file, statement.place.line, statement.place.column],
         "statement": statement.text,
-        "properties": dict(step.properties),
-        "logical": step.logical,
-        "awaits": list(step.awaits),
+        "properties": dict(record.properties),
+        "logical": record.logical,
+        "awaits": list(record.awaits),
         **unfinished,
     }
 
@@ -108,14 +114,14 @@ def _step_to_json(step: ApplyStep) -> dict[str, Any]:
 def _step_of(version: int, value: dict[str, Any]) -> ApplyStep:
     statement = replace(parse_statement(value["statement"]), place=Place(*value["place"]))
     row = {name.upper(): text for name, text in value.get("unfinished", {}).items()}
+    properties = tuple(sorted(value["properties"].items()))
+    record = planned(statement, version, value["number"], properties)
+    record = statement_of(row) if row else replace(record, logical=value["logical"], awaits=tuple(value["awaits"]))
     changes = [Change(clause, description, None, Difference[name]) for clause, description, name in value["changes"]]
     return ApplyStep(
-        version=version,
-        number=value["number"],
-        statement=statement,
-        properties=tuple(sorted(value["properties"].items())),
-        unfinished=statement_of(row) if row else None,
-        impact=Impact(
+        statement,
+        record,
+        Impact(
             Verdict(value["verdict"]),
             DataEffect(value["effect"]),
             value["clause"],
@@ -125,6 +131,4 @@ def _step_of(version: int, value: dict[str, Any]) -> ApplyStep:
             value["subject"],
             tuple(changes),
         ),
-        logical=value["logical"],
-        awaits=tuple(value["awaits"]),
     )

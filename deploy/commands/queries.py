@@ -9,9 +9,9 @@ from opensea_metrics.core.quoting import ksqldb_quoted
 from opensea_metrics.deploy.client import KsqlClient
 from opensea_metrics.deploy.migrations.errors import MigrationError
 from opensea_metrics.deploy.migrations.record.lock import is_lock
-from opensea_metrics.deploy.migrations.record.serving import serving_names
 from opensea_metrics.deploy.migrations.record.store import RECORD_NAMES
 from opensea_metrics.deploy.replies import ServerQuery
+from opensea_metrics.deploy.serving_names import serving_names
 
 
 class QueryAction(StrEnum):

@@ -17,12 +17,12 @@ from sqlglot import exp
 from opensea_metrics.core.errors import SqlError, together
 from opensea_metrics.core.quoting import ksqldb_quoted
 from opensea_metrics.deploy.client import KsqlClient, KsqlError
+from opensea_metrics.deploy.client.topics import DeleteByBroker
 from opensea_metrics.deploy.migrations.plan.steps import steps_of
 from opensea_metrics.deploy.migrations.record import lock
 from opensea_metrics.deploy.migrations.record.store import RecordStore
 from opensea_metrics.deploy.migrations.run.executor import Run
 from opensea_metrics.deploy.migrations.run.progress import Report
-from opensea_metrics.deploy.migrations.run.topics import DeleteByBroker
 from opensea_metrics.sql.language.catalog.changes import Step, check
 from opensea_metrics.sql.language.functions import library
 from opensea_metrics.sql.language.project.project import Project, load_project
@@ -61,7 +61,7 @@ def running(client: KsqlClient, site: Site, report: Report) -> Iterator[Run]:
     """Take the lock, and yield a run under it. The lock is free again afterwards."""
     name = who()
     with lock.held(RecordStore(client), f"{name} pid {os.getpid()}", site.ttl) as store:
-        yield Run(store.client, store, report, name, site.functions, site.delete_by_broker, site.timeout)
+        yield Run(store, report, name, site.functions, site.delete_by_broker, site.timeout)
 
 
 def checked(

@@ -18,7 +18,8 @@ from opensea_metrics.deploy.migrations.plan.drift import (
 )
 from opensea_metrics.deploy.migrations.plan.files import FileChange, changed_files
 from opensea_metrics.deploy.migrations.plan.repair import (
-    Repair,
+    Correction,
+    RepairReason,
     make_adoption,
     make_baseline,
     make_repair,
@@ -100,22 +101,24 @@ def adopt(
 
 def repair(
     client: KsqlClient,
-    consent: Callable[[Repair], bool],
+    consent: Callable[[tuple[Correction, ...]], bool],
     root: Path | None = None,
     variables: Variables | None = None,
     site: Site | None = None,
-) -> Repair:
-    """Make the record match the server. ``consent`` is called with the repair before anything is written."""
+) -> tuple[Correction, ...]:
+    """Make the record match the server. ``consent`` is called with the corrections before anything is written."""
     project = load_project(root, variables)
     with running(client, site or Site(), ignore) as run:
-        chosen = make_repair(run.store.read(), project.migrations, look(run.client, describe=None))
-        if chosen.corrections:
-            if not consent(chosen):
+        corrections = make_repair(run.store.read(), project.migrations, look(run.client, describe=None))
+        if corrections:
+            if not consent(corrections):
                 raise MigrationError("nothing was repaired, because there was no consent")
-            for name in chosen.drops:
-                run.client.execute(dropping("STREAM", name, if_exists=True).text)
-            _write(chosen.records, run)
-    return chosen
+            for correction in corrections:
+                if correction.reason is RepairReason.LEFT_OVER:
+                    run.client.execute(dropping("STREAM", correction.name, if_exists=True).text)
+            versions = tuple(correction.version for correction in corrections if correction.version)
+            _write(Recorded(versions, tuple(c.statement for c in corrections if c.statement)), run)
+    return corrections
 
 
 def drop_extra(

@@ -9,11 +9,11 @@ from typing import Any
 
 from opensea_metrics.core.errors import SqlError
 from opensea_metrics.deploy.client import KsqlClient
-from opensea_metrics.deploy.migrations.record.serving import reading
 from opensea_metrics.deploy.output.rows import NOISE
 from opensea_metrics.deploy.query import answer
 from opensea_metrics.deploy.query.moments import time_columns
 from opensea_metrics.deploy.query.user_statements import Action, statements_in
+from opensea_metrics.deploy.serving_names import reading
 
 MOST_ROWS = 10_000
 """The greatest number of rows of a query. More are an error, because a part would look like the whole."""

@@ -26,13 +26,13 @@ def migration_state(client: KsqlClient, root: Path | None, variables: Mapping[st
     return {
         "versions": [
             {
-                "version": status.version,
-                "name": status.name,
-                "state": status.state.value,
+                "version": status.record.version,
+                "name": status.record.name,
+                "state": status.record.state.value,
                 "done": status.done,
                 "total": status.total,
-                "completed": status.completed_on,
-                "error": status.error_reason,
+                "completed": status.record.completed_on,
+                "error": status.record.error_reason,
                 "changed": status.changed,
             }
             for status in versions

@@ -15,7 +15,7 @@ from starlette.concurrency import run_in_threadpool
 from opensea_metrics.core.quoting import ksqldb_text
 from opensea_metrics.deploy.client import KsqlClient, KsqlError
 from opensea_metrics.deploy.dashboard.push import Values, push
-from opensea_metrics.deploy.migrations.record.serving import serving_names
+from opensea_metrics.deploy.serving_names import serving_names
 
 _ASKED_AGAIN = 30.0
 """Seconds after which the record of migrations is read again if no table has come or gone."""
@@ -71,7 +71,7 @@ class ServerTables:
     """The tables of a ksqlDB or an embedded server.
 
     Callers use the names in the files, also for tables that were built side by side under another name. See
-    :mod:`deploy.migrations.record.serving`.
+    :mod:`deploy.serving_names`.
     """
 
     is_live = True

@@ -87,14 +87,14 @@ def _disk(used: Mapping[str, Any]) -> Check:
 
 
 def _migrations(versions: Sequence[VersionStatus]) -> Check:
-    pending = [version for version in versions if version.state is not VersionState.MIGRATED]
+    pending = [version for version in versions if version.record.state is not VersionState.MIGRATED]
     if pending:
         return report.warning(
             "migrations",
-            ", ".join(f"V{version.version:03} {version.state.value.lower()}" for version in pending),
+            ", ".join(f"V{version.record.version:03} {version.record.state.value.lower()}" for version in pending),
             "opensea-metrics plan shows what apply would do",
         )
-    changed = [f"V{version.version:03}" for version in versions if version.changed]
+    changed = [f"V{version.record.version:03}" for version in versions if version.changed]
     if changed:
         return report.warning(
             "migrations",

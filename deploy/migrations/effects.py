@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from opensea_metrics.core.types import from_ast, name_of
+from opensea_metrics.deploy.client.delivery import Delivered
 from opensea_metrics.deploy.client.snapshot import Server, parsed
 from opensea_metrics.deploy.migrations.record.records import (
     CREATES,
@@ -11,7 +12,6 @@ from opensea_metrics.deploy.migrations.record.records import (
     StatementRecord,
     StatementState,
 )
-from opensea_metrics.deploy.migrations.run.delivery import Delivered
 from opensea_metrics.deploy.replies import ServerColumn
 from opensea_metrics.sql.language.catalog.custom_types import Types, registered
 from opensea_metrics.sql.language.catalog.custom_types import name_of as type_name

@@ -14,7 +14,7 @@ STYLE = {"ok": "green", "warning": "yellow", "failed": "red", "left out": "dim"}
 
 def show_checks(checks: Sequence[Check]) -> None:
     """Print a table, and below it the advice for each check that is not ok."""
-    table = Table("part", "check", "", "found")
+    table = Table("part", "check", "", "detail")
     for check in checks:
         verdict = shown(check.verdict, STYLE[check.verdict])
         table.add_row(check.part, shown(check.name), verdict, shown(check.observation))
@@ -33,7 +33,7 @@ def check_objects(checks: Sequence[Check]) -> list[dict[str, str]]:
     return [
         {
             "part": check.part, "name": check.name, "verdict": check.verdict,
-            "found": check.observation, "advice": check.advice,
+            "detail": check.observation, "advice": check.advice,
         }
         for check in checks
     ]  # fmt: skip

@@ -22,10 +22,10 @@ def status_objects(versions: Sequence[VersionStatus]) -> list[Object]:
     """A JSON object for each version: its number, state and times."""
     return [
         {
-            "version": version.version, "name": version.name, "state": str(version.state),
+            "version": version.record.version, "name": version.record.name, "state": str(version.record.state),
             "statements_done": version.done, "statements": version.total, "by": version.who,
-            "started": version.started_on, "completed": version.completed_on,
-            "changed": version.changed, "error": version.error_reason,
+            "started": version.record.started_on, "completed": version.record.completed_on,
+            "changed": version.changed, "error": version.record.error_reason,
         }
         for version in versions
     ]  # fmt: skip

@@ -90,7 +90,7 @@ def show_plan(plan: Plan) -> None:
 
 def data_sentence(step: ApplyStep) -> str:
     """A sentence about a step's effect on data."""
-    impact, properties = step.impact, dict(step.properties)
+    impact, properties = step.impact, dict(step.record.properties)
     start = properties.get(RESET) or properties.get(f"ksql.streams.{RESET}")
     sentence = EFFECTS[impact.effect].format(
         name=step.statement.name,
@@ -103,7 +103,7 @@ def data_sentence(step: ApplyStep) -> str:
     )
     if impact.verdict is Verdict.REBUILD and step.statement.starts_query:
         sentence = f"state is lost; {sentence}"
-    return f"after {', '.join(step.awaits)} caught up: {sentence}" if step.awaits else sentence
+    return f"after {', '.join(step.record.awaits)} caught up: {sentence}" if step.record.awaits else sentence
 
 
 def undo_lines(step: UndoStep) -> Iterator[str]:
@@ -145,21 +145,22 @@ def show_status(versions: Sequence[VersionStatus]) -> None:
     table.columns[-1].justify = "right"
     notes = []
     for version in versions:
+        record = version.record
         took = ""
-        if version.started_on is not None and version.completed_on is not None:
-            took = f"{(version.completed_on - version.started_on) / 1000:.1f}"
-        number = f"V{version.version:03}"
+        if record.started_on is not None and record.completed_on is not None:
+            took = f"{(record.completed_on - record.started_on) / 1000:.1f}"
+        number = f"V{record.version:03}"
         table.add_row(
             number,
-            shown(version.name),
-            shown(str(version.state), STYLES[version.state]),
+            shown(record.name),
+            shown(str(record.state), STYLES[record.state]),
             f"{version.done}/{'?' if version.total is None else version.total}",
             shown(version.who or ""),
-            time_text(version.started_on),
+            time_text(record.started_on),
             took,
         )
-        if version.error_reason:
-            notes.append(shown(f"{number}: {version.error_reason}", "red"))
+        if record.error_reason:
+            notes.append(shown(f"{number}: {record.error_reason}", "red"))
         elif version.total is None:
             notes.append(shown(f"{number}: its file is missing", "yellow"))
         elif version.changed:
@@ -171,7 +172,7 @@ def show_status(versions: Sequence[VersionStatus]) -> None:
 
 def _show_step(step: ApplyStep, show: Callable[[Text], None]) -> None:
     impact = step.impact
-    line = shown(f"  {step.number}. {step.label}")
+    line = shown(f"  {step.record.number}. {step.label}")
     line.append(f"  {impact.verdict}", VERDICTS[impact.verdict])
     if impact.clause:
         line.append(shown(f" ({impact.clause})"))

@@ -12,7 +12,6 @@ from opensea_metrics.core.errors import TYPED, OpenSeaMetricsError, Place, SqlEr
 from opensea_metrics.core.types import KsqlType
 from opensea_metrics.deploy.client import KsqlClient
 from opensea_metrics.deploy.client.snapshot import type_named
-from opensea_metrics.deploy.migrations.record.serving import reading
 from opensea_metrics.deploy.output.console import console
 from opensea_metrics.deploy.output.excerpts import error_text
 from opensea_metrics.deploy.output.files import (
@@ -28,6 +27,7 @@ from opensea_metrics.deploy.query.emptiness import why_empty
 from opensea_metrics.deploy.query.moments import time_columns
 from opensea_metrics.deploy.query.user_statements import Action, UserStatement
 from opensea_metrics.deploy.replies import Rows
+from opensea_metrics.deploy.serving_names import reading
 from opensea_metrics.sql.language.project.variables import Variables, filled
 from opensea_metrics.sql.language.statements.parser import parse_statement
 from opensea_metrics.sql.language.statements.statements import Kind

@@ -10,7 +10,7 @@ from operator import itemgetter
 
 from opensea_metrics.core.errors import OpenSeaMetricsError, Place, SqlError, Stage
 from opensea_metrics.deploy.client import KsqlError
-from opensea_metrics.deploy.migrations.run.delivery import StatementRefused
+from opensea_metrics.deploy.client.delivery import StatementRefused
 from opensea_metrics.deploy.sqltests.assertions import (
     Assertion,
     assertion_of,

@@ -7,8 +7,9 @@ from contextlib import suppress
 
 from opensea_metrics.core.quoting import ksqldb_quoted
 from opensea_metrics.deploy.client import KsqlClient
+from opensea_metrics.deploy.client.delivery import Delivered, deliver
 from opensea_metrics.deploy.client.errors import ClientError
-from opensea_metrics.deploy.migrations.run.delivery import Delivered, deliver
+from opensea_metrics.deploy.client.topics import delete_topic
 from opensea_metrics.deploy.sqltests.comparison import Row, TableState, row_of
 from opensea_metrics.deploy.sqltests.targets import (
     EARLIEST,
@@ -129,13 +130,7 @@ class ServerTarget:
         if left := [name for statement in self._created if (name := statement.name or "") in existing]:
             raise NotIsolated(f"the server did not drop {', '.join(left)}; drop them before the next test")
         for topic in sorted(self._topics & {topic.name for topic in self._client.topics()}):
-            self._delete(topic)
-
-    def _delete(self, topic: str) -> None:
-        """Delete a topic. Only a DROP of a stream over it can do that."""
-        create, drop = creating_topic(topic)
-        self._deliver(create.replace(", PARTITIONS=1", ""))
-        self._deliver(drop.replace(";", " DELETE TOPIC;"))
+            delete_topic(topic, self._client)
 
     def close(self) -> None:
         """The client keeps no connection."""

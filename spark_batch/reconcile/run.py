@@ -91,10 +91,11 @@ def reconcile(prepared: Prepared, pull: Pull, progress: Progress) -> Iterator[Co
     assert raw.timestamp is not None
     investigator: Investigator | None = None
     step = max(1, _RANGE_MS // window.advance) * window.advance
-    last = period.end - window.size + 1
+    last, whole = period.end - window.size + 1, period.end - period.first
     for first in range(period.first, last, step):
-        progress(first - period.first, period.end - period.first)
         end = min(first + step, last)
+        within = partial(_report_range, progress, first - period.first, end - first, whole)
+        within(0, 1)
         job = replace(
             prepared.job,
             period=Period(first, min(first + step - window.advance + window.size, period.end)),
@@ -102,7 +103,7 @@ def reconcile(prepared: Prepared, pull: Pull, progress: Progress) -> Iterator[Co
         files = _files(prepared, job.period)
         part = replace(prepared, job=replace(job, files=files))
         damaged: dict[str, Damage] = {}
-        recomputed = _rows(part, keys, damaged, part.job.source)
+        recomputed = _rows(part, keys, damaged, part.job.source, within)
         streamed = by_key(iter(pull(table.name, first, end)), keys)
         columns = [column.name for column in table.columns if not column.is_key]
         unlike = differences(streamed, recomputed, columns)
@@ -122,7 +123,12 @@ def reconcile(prepared: Prepared, pull: Pull, progress: Progress) -> Iterator[Co
             )
         findings = tuple(Finding(row, causes[row.row_key]) for row in unlike)
         yield Compared(first, end, len(streamed.keys() | recomputed.keys()), findings, damaged)
-    progress(1, 1)
+    progress(whole, whole)
+
+
+def _report_range(progress: Progress, first: int, size: int, whole: int, done: int, total: int) -> None:
+    """Report that ``done`` of ``total`` of a range are compared, which begins after ``first`` ms of the period."""
+    progress(first + size * done // max(total, 1), whole)
 
 
 def _files(prepared: Prepared, period: Period) -> list[ArchiveFile]:
@@ -135,13 +141,17 @@ def _files(prepared: Prepared, period: Period) -> list[ArchiveFile]:
 
 
 def _rows(
-    prepared: Prepared, keys: list[str], damaged: dict[str, Damage], source: Archive
+    prepared: Prepared,
+    keys: list[str],
+    damaged: dict[str, Damage],
+    source: Archive,
+    progress: Progress = lambda done, total: None,
 ) -> dict[RowKey, Row]:
     """The recomputed rows, from the archive or from a local copy of it. Adds damaged files to ``damaged``."""
     job, engine = prepared.job, prepared.engine
     if source is not job.source:
         job, engine = replace(job, source=source, files=source.files()), "duckdb"
-    with computed(replace(prepared, job=job, engine=engine), lambda done, total: None) as results:
+    with computed(replace(prepared, job=job, engine=engine), progress) as results:
         damaged |= results.counts.damaged
         (target,) = job.pipeline.targets
         batches = results.table(target.name).batches

@@ -17,13 +17,13 @@ from opensea_metrics.core.errors import SqlError
 from opensea_metrics.deploy import commands
 from opensea_metrics.deploy.client import KsqlClient, KsqlError, OutcomeUnknown
 from opensea_metrics.deploy.client.snapshot import look
+from opensea_metrics.deploy.client.topics import deleting
 from opensea_metrics.deploy.migrations.errors import MigrationError, StepFailed
 from opensea_metrics.deploy.migrations.plan.steps import RollbackPlan
 from opensea_metrics.deploy.migrations.record.lock import is_lock
 from opensea_metrics.deploy.migrations.record.records import VersionState
 from opensea_metrics.deploy.migrations.record.store import RECORD_NAMES
 from opensea_metrics.deploy.migrations.run.progress import CatchUpProgress, StepProgress
-from opensea_metrics.deploy.migrations.run.topics import deleting
 from opensea_metrics.deploy.replies import CommandResult
 from opensea_metrics.sql.language.project import project
 from tests.deploy.projects import REFUSED, THREE
@@ -62,7 +62,7 @@ def new_names(now: list[str], then: list[str]) -> set[str]:
 
 
 def states(client: KsqlClient, root: Path) -> list[tuple[int, str, int]]:
-    return [(each.version, str(each.state), each.done) for each in commands.status(client, root)]
+    return [(each.record.version, str(each.record.state), each.done) for each in commands.status(client, root)]
 
 
 def current(client: KsqlClient) -> dict[str, str]:
@@ -97,7 +97,7 @@ def test_apply_and_roll_back(client: KsqlClient, write_project: Write) -> None:
     assert (current(client)["VERSION"], current(client)["STATE"]) == ("2", "MIGRATED")
     assert states(client, root) == [(1, "MIGRATED", 2), (2, "MIGRATED", 2), (3, "PENDING", 0)]
 
-    assert [step.number for step in commands.apply(client, root).steps] == [1, 2]
+    assert [step.record.number for step in commands.apply(client, root).steps] == [1, 2]
     commands.rollback(client, agreed, root, target=0)
     assert seen(client) == before
     assert (current(client)["VERSION"], current(client)["STATE"]) == ("<none>", "PENDING")
@@ -138,13 +138,13 @@ def test_a_refusal_midway_and_on_from_there(client: KsqlClient, write_project: W
     assert "omt.nowhere" in message
     assert "1 of 3 statements" in message
     _, failed = commands.status(client, root)
-    assert (failed.state, failed.done, failed.total) == (VersionState.ERROR, 1, 3)
-    assert "omt.nowhere" in (failed.error_reason or "")
+    assert (failed.record.state, failed.done, failed.total) == (VersionState.ERROR, 1, 3)
+    assert "omt.nowhere" in (failed.record.error_reason or "")
     (query,) = look(client).writers("OMT_SALES")
 
     mended = REFUSED["V002__sales.sql"].replace("omt.nowhere", "omt.raw")
     write_project({"V002__sales.sql": mended})
-    assert [step.number for step in commands.apply(client, root).steps] == [2, 3]
+    assert [step.record.number for step in commands.apply(client, root).steps] == [2, 3]
     assert look(client).writers("OMT_SALES") == (query,)  # not made again
     assert states(client, root)[1] == (2, "MIGRATED", 3)
 
@@ -356,7 +356,7 @@ def test_an_internal_error_is_a_refusal_if_nothing_was_done(
     with pytest.raises(StepFailed, match="no smaller"):
         commands.apply(Unlucky(client.url, at="CREATE TABLE omt", error=internal), root)
     unlucky = Unlucky(client.url, at="CREATE TABLE omt", after=True, error=internal)
-    assert [step.number for step in commands.apply(unlucky, root).steps] == [1, 2]
+    assert [step.record.number for step in commands.apply(unlucky, root).steps] == [1, 2]
 
 
 def test_apply_goes_on_after_a_rollback_that_was_killed(
@@ -368,7 +368,7 @@ def test_apply_goes_on_after_a_rollback_that_was_killed(
         commands.rollback(Unlucky(client.url, at="DROP STREAM `OMT_SALES`"), agreed, root, target=0)
     assert states(client, root) == [(1, "MIGRATED", 2), (2, "RUNNING", 1), (3, "PENDING", 0)]
     made = commands.apply(client, root)
-    assert [(step.version, step.number) for step in made.steps] == [(2, 2), (3, 1), (3, 2)]
+    assert [(step.record.version, step.record.number) for step in made.steps] == [(2, 2), (3, 1), (3, 2)]
     assert len(look(client).writers("OMT_SALES")) == 2
 
 
@@ -383,7 +383,7 @@ def test_a_topic_that_could_not_be_deleted_yet(client: KsqlClient, write_project
     unlucky = Unlucky(client.url, at="CREATE STREAM IF NOT EXISTS `OPENSEA", error=internal)
     with pytest.raises(StepFailed, match=r"OMT_RAW is dropped, and its topic omt\.raw could not be"):
         commands.apply(unlucky, root)
-    assert [step.number for step in commands.apply(unlucky, root).steps] == [3]
+    assert [step.record.number for step in commands.apply(unlucky, root).steps] == [3]
     assert len([each for each in unlucky.sent if each.startswith("DROP STREAM omt_raw")]) == 1
     assert "omt.raw" not in look(client).topics
     assert states(client, root) == [(1, "MIGRATED", 3)]

@@ -15,13 +15,13 @@ from opensea_metrics.deploy.client import (
     OutcomeUnknown,
     ServerUnreachable,
 )
-from opensea_metrics.deploy.client.errors import KsqlError
-from opensea_metrics.deploy.migrations.run.delivery import (
+from opensea_metrics.deploy.client.delivery import (
     SEARCHES,
     Delivered,
     StatementRefused,
     deliver,
 )
+from opensea_metrics.deploy.client.errors import KsqlError
 from opensea_metrics.deploy.replies import CommandResult
 from opensea_metrics.sql.language.statements.parser import parse_statement
 from opensea_metrics.sql.language.statements.statements import Kind, terminating

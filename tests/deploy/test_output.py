@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from opensea_metrics.deploy.migrations.plan.files import VersionStatus
-from opensea_metrics.deploy.migrations.record.records import VersionState
+from opensea_metrics.deploy.migrations.record.records import VersionRecord, VersionState
 from opensea_metrics.deploy.migrations.run.progress import CatchUpProgress, StepProgress
 from opensea_metrics.deploy.output.plans import show_status
 from opensea_metrics.deploy.output.progress import Reporter
@@ -131,14 +131,16 @@ def test_a_status_fits_80_characters(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("opensea_metrics.deploy.output.console.PIPED_WIDTH", 80)
-    done = VersionStatus(
-        1, "long_form", VersionState.MIGRATED, 18, 18, started_on=0, completed_on=4400, who="root@vm"
-    )
-    failed = replace(
-        done, version=2, state=VersionState.ERROR, done=3, error_reason="no topic " + "t" * 90
-    )
+    record = VersionRecord(1, "long_form", VersionState.MIGRATED, "", started_on=0, completed_on=4400)
+    second = replace(record, version=2, state=VersionState.ERROR, error_reason="no topic " + "t" * 90)
+    third, fourth = replace(record, version=3), replace(record, version=4)
     show_status(
-        [done, failed, replace(done, version=3, changed=True), replace(done, version=4, total=None)]
+        [
+            VersionStatus(record, 18, 18, who="root@vm"),
+            VersionStatus(second, 3, 18, who="root@vm"),
+            VersionStatus(third, 18, 18, changed=True, who="root@vm"),
+            VersionStatus(fourth, 18, None, who="root@vm"),
+        ]
     )
     out = capsys.readouterr().out
     lines = [line.split() for line in out.splitlines() if "root@vm" in line]

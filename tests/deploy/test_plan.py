@@ -52,7 +52,7 @@ APPLIED_FIRST = Recorded(
 
 def names(plan_of: tuple[Migration, ...], recorded: Recorded, to: int | None = None) -> list[str]:
     plan = make_plan(plan_of, recorded, choice=ApplyChoice(to))
-    return [f"{step.version}.{step.number} {step.statement.name}" for step in plan.steps]
+    return [f"{step.record.version}.{step.record.number} {step.statement.name}" for step in plan.steps]
 
 
 def test_everything_is_pending_at_first() -> None:
@@ -112,19 +112,19 @@ def after(*states: StatementState) -> Recorded:
 def test_an_interrupted_version_goes_on_after_its_last_done_statement() -> None:
     plan = make_plan((FIRST, SECOND), after(DONE, StatementState.ERROR))
     assert plan.versions[0].done == 1
-    assert [step.number for step in plan.steps] == [2]
-    assert plan.steps[0].unfinished is None
+    assert [step.record.number for step in plan.steps] == [2]
+    assert plan.steps[0].record.state is StatementState.PLANNED
 
 
 def test_a_statement_of_unknown_outcome_is_marked() -> None:
     plan = make_plan((FIRST, SECOND), after(DONE, RUNNING))
-    assert plan.steps[0].unfinished is not None
-    assert plan.steps[0].unfinished.number == 2
+    assert plan.steps[0].record.state is StatementState.RUNNING
+    assert plan.steps[0].record.number == 2
 
 
 def test_a_rolled_back_statement_is_pending_again() -> None:
     plan = make_plan((FIRST, SECOND), after(DONE, StatementState.UNDONE))
-    assert [step.number for step in plan.steps] == [2]
+    assert [step.record.number for step in plan.steps] == [2]
 
 
 def test_the_failed_statement_may_be_changed() -> None:
@@ -147,7 +147,7 @@ def test_a_statement_of_unknown_outcome_may_not_be_changed() -> None:
 def test_set_becomes_a_property_of_what_follows() -> None:
     text = f"{RAW} SET 'a' = '1'; {COPY} UNSET 'a'; SET 'b' = '2'; {MORE}"
     plan = make_plan((migration(1, text),), Recorded())
-    assert [(step.number, step.properties) for step in plan.steps] == [
+    assert [(step.record.number, step.record.properties) for step in plan.steps] == [
         (1, ()),
         (2, (("a", "1"),)),
         (3, (("b", "2"),)),
@@ -163,15 +163,15 @@ def test_status() -> None:
     first, second, third = make_status(
         (FIRST, SECOND, migration(3, MORE)), after(DONE, StatementState.ERROR)
     )
-    assert (first.state, first.done, first.total) == (VersionState.MIGRATED, 1, 1)
-    assert (second.state, second.done, second.total) == (VersionState.ERROR, 1, 2)
-    assert (third.state, third.done, third.total) == (VersionState.PENDING, 0, 1)
+    assert (first.record.state, first.done, first.total) == (VersionState.MIGRATED, 1, 1)
+    assert (second.record.state, second.done, second.total) == (VersionState.ERROR, 1, 2)
+    assert (third.record.state, third.done, third.total) == (VersionState.PENDING, 0, 1)
 
 
 def test_status_of_changed_missing_and_foreign_versions() -> None:
     (changed,) = make_status((migration(1, RAW + COPY),), APPLIED_FIRST)
     assert changed.changed
     (missing,) = make_status((), APPLIED_FIRST)
-    assert (missing.name, missing.total) == ("m1", None)
+    assert (missing.record.name, missing.total) == ("m1", None)
     (foreign,) = make_status((FIRST,), Recorded(APPLIED_FIRST.versions))
     assert (foreign.done, foreign.total) == (1, 1)

@@ -6,11 +6,11 @@ from dataclasses import replace
 import pytest
 
 from opensea_metrics.deploy.client.snapshot import Server
+from opensea_metrics.deploy.client.topics import deleting, private_name
 from opensea_metrics.deploy.migrations.effects import effect_of
 from opensea_metrics.deploy.migrations.errors import Irreversible, MigrationError
 from opensea_metrics.deploy.migrations.plan.rollback import (
     make_rollback,
-    sources_to_drop,
     versions_above,
 )
 from opensea_metrics.deploy.migrations.plan.steps import Restoration, RollbackPlan, UndoStep
@@ -21,7 +21,6 @@ from opensea_metrics.deploy.migrations.record.records import (
     VersionRecord,
     VersionState,
 )
-from opensea_metrics.deploy.migrations.run.topics import deleting, private_name
 from opensea_metrics.deploy.output.plans import undo_lines
 from opensea_metrics.deploy.replies import Description, ServerColumn, ServerQuery, ServerSource
 from opensea_metrics.sql.language.statements.parser import parse_script, parse_statement
@@ -370,10 +369,6 @@ def test_a_version_of_another_tool_needs_a_down_file() -> None:
     recorded = Recorded(VERSIONS[:1])
     with pytest.raises(Irreversible, match=r"write V001__m1\.down\.sql"):
         plan(0, recorded=recorded)
-
-
-def test_sources_to_drop() -> None:
-    assert sources_to_drop(RECORDED, VERSIONS[2:]) == ("COUNTS", "CHANGES")
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,12 @@ import pytest
 
 from opensea_metrics.deploy import commands
 from opensea_metrics.deploy.client import KsqlClient, KsqlError
+from opensea_metrics.deploy.client.topics import deleting
 from opensea_metrics.deploy.commands import QueryAction, Site
 from opensea_metrics.deploy.dashboard.ask import ask
 from opensea_metrics.deploy.dashboard.tables import RowSelection, ServerTables
 from opensea_metrics.deploy.migrations.errors import MigrationError
 from opensea_metrics.deploy.migrations.plan.drift import Drift
-from opensea_metrics.deploy.migrations.run.topics import deleting
 from opensea_metrics.deploy.replies import ServerQuery
 from tests.deploy.stub import Write
 from tests.deploy.test_apply import client

@@ -9,12 +9,12 @@ import pytest
 from opensea_metrics.deploy import commands
 from opensea_metrics.deploy.client import KsqlClient
 from opensea_metrics.deploy.client.snapshot import look
+from opensea_metrics.deploy.client.topics import deleting, private_name
 from opensea_metrics.deploy.commands import ApplyChoice, Site
 from opensea_metrics.deploy.migrations.errors import MigrationError, PlanRefused
 from opensea_metrics.deploy.migrations.plan.side_by_side import rewritten
 from opensea_metrics.deploy.migrations.record.records import StatementState
 from opensea_metrics.deploy.migrations.record.store import RecordStore
-from opensea_metrics.deploy.migrations.run.topics import deleting, private_name
 from tests.deploy.stub import Write
 from tests.deploy.test_apply import Interrupted, Unlucky, agreed, client, seen, states
 
@@ -83,7 +83,7 @@ def test_the_plan_says_why_and_how(live: KsqlClient, write_project: Write) -> No
         ("drop stream", "OMS_CHANGES"),
         ("drop table", "OMS_BY_COLL"),
     ]
-    assert made.steps[2].awaits == ("OMS_BY_COLL_V2",)
+    assert made.steps[2].record.awaits == ("OMS_BY_COLL_V2",)
     assert made.reversible == "reversible with loss of state"
     assert {str(each.impact.verdict) for each in made.steps} == {"side by side", "dropped"}
 

@@ -32,6 +32,7 @@ from opensea_metrics.deploy.migrations.plan.steps import (
     RollbackPlan,
     UndoStep,
     VersionPlan,
+    planned,
 )
 from opensea_metrics.deploy.migrations.record.records import VersionRecord, VersionState
 from opensea_metrics.deploy.migrations.run.progress import CatchUpProgress, StepProgress
@@ -73,19 +74,19 @@ def rows() -> Rows:
 
 
 def status() -> None:
-    version = VersionStatus(1, EVIL, VersionState.ERROR, 1, 2, who=EVIL, error_reason=EVIL)
+    version = VersionStatus(VersionRecord(1, EVIL, VersionState.ERROR, "", error_reason=EVIL), 1, 2, who=EVIL)
     show_status([version])
 
 
 def plan() -> None:
     statement = dropping("STREAM", EVIL, Place("f.sql", 1, 1))
     steps = tuple(
-        ApplyStep(1, 1, statement, impact=Impact(verdict, effect, EVIL, EVIL, EVIL, subject=EVIL))
+        ApplyStep(statement, planned(statement, 1, 1), Impact(verdict, effect, EVIL, EVIL, EVIL, subject=EVIL))
         for verdict in (Verdict.NEW, Verdict.REFUSED)
         for effect in DataEffect
     )
     record = VersionRecord(1, EVIL, VersionState.RUNNING, "")
-    show_plan(Plan((VersionPlan(record, VersionState.MIGRATED, steps),)))
+    show_plan(Plan((VersionPlan(record, steps),)))
 
 
 def rollback() -> None:
@@ -96,7 +97,7 @@ def rollback() -> None:
         UndoStep(deletes=EVIL),
     )
     version = VersionRecord(1, EVIL, VersionState.MIGRATED, EVIL)
-    show_rollback(RollbackPlan((VersionPlan(version, VersionState.PENDING, steps),)))
+    show_rollback(RollbackPlan((VersionPlan(version, steps),)))
 
 
 def progress() -> None:

@@ -11,8 +11,8 @@ from confluent_kafka.cimpl import NewTopic
 
 from opensea_metrics.deploy.cli import server_access
 from opensea_metrics.deploy.client import KsqlClient
+from opensea_metrics.deploy.client.topics import delete_topic, private_name
 from opensea_metrics.deploy.migrations.errors import MigrationError
-from opensea_metrics.deploy.migrations.run.topics import delete_topic, private_name
 from opensea_metrics.deploy.replies import CommandResult, ServerSource, ServerTopic
 from tests.parts import kafka
 

@@ -15,17 +15,17 @@ from opensea_metrics.deploy import commands
 from opensea_metrics.deploy.cli.app import whole_app
 from opensea_metrics.deploy.client import KsqlClient
 from opensea_metrics.deploy.client.snapshot import look
+from opensea_metrics.deploy.client.topics import deleting
 from opensea_metrics.deploy.migrations.errors import MigrationError
 from opensea_metrics.deploy.migrations.plan.drift import Drift, expected, find_drift
 from opensea_metrics.deploy.migrations.plan.files import FileChangeKind
-from opensea_metrics.deploy.migrations.plan.repair import Repair
+from opensea_metrics.deploy.migrations.plan.repair import Correction
 from opensea_metrics.deploy.migrations.record.records import (
     StatementState,
     VersionRecord,
     VersionState,
 )
 from opensea_metrics.deploy.migrations.record.store import RecordStore
-from opensea_metrics.deploy.migrations.run.topics import deleting
 from opensea_metrics.deploy.output.upkeep import correction_sentence, drift_sentence
 from tests.deploy.projects import THREE
 from tests.deploy.stub import Write
@@ -156,7 +156,7 @@ def test_a_baseline(client: KsqlClient, write_project: Write) -> None:
         assert commands.baseline(client, 2, root) == (1, 2)
         assert commands.baseline(client, 2, root) == ()
         assert states(client, root)[:2] == [(1, "MIGRATED", 2), (2, "MIGRATED", 2)]
-        assert [step.version for step in commands.plan(client, root).steps] == [3, 3]
+        assert [step.record.version for step in commands.plan(client, root).steps] == [3, 3]
         assert commands.baseline(client, 3, root) == (3,)
         assert drift(client, root) == []
         undone = commands.rollback(client, agreed, root, steps=2)
@@ -285,7 +285,7 @@ def test_a_repair_does_not_mind_what_was_rolled_back(client: KsqlClient, write_p
     write_project({"V001__raw.sql": one})
     commands.apply(client, root)
     write_project({"V001__raw.sql": f"-- why\n{one}"})
-    (correction,) = commands.repair(client, lambda _: True, root).corrections
+    (correction,) = commands.repair(client, lambda _: True, root)
     why = "only comments of the file have changed; its new checksum is recorded"
     assert correction_sentence(correction) == f"V001 raw: {why}"
 
@@ -294,10 +294,10 @@ def test_a_repair(client: KsqlClient, write_project: Write) -> None:
     root = write_project(THREE)
     commands.apply(client, root)
 
-    def nothing(_: Repair) -> bool:
+    def nothing(_: tuple[Correction, ...]) -> bool:
         raise AssertionError("nothing is to be repaired")
 
-    assert commands.repair(client, nothing, root).corrections == ()
+    assert commands.repair(client, nothing, root) == ()
     # A stream was dropped by hand, and a run was killed just after its last statement but one.
     client.execute("DROP STREAM omt_changes;")
     store = RecordStore(client)
@@ -310,7 +310,7 @@ def test_a_repair(client: KsqlClient, write_project: Write) -> None:
     with pytest.raises(MigrationError, match="no consent"):
         commands.repair(client, lambda _: False, root)
     made = commands.repair(client, lambda _: True, root)
-    assert tuple(map(correction_sentence, made.corrections)) == (
+    assert tuple(map(correction_sentence, made)) == (
         "V003 statement 1 (create table as select OMT_BY_COLL): the server executed it",
         "V003 statement 2 (create stream OMT_CHANGES): its object is gone from the server; apply will create it again",
         "V003 windows: 1 of 2 statements are applied",

@@ -304,7 +304,7 @@ def test_a_plan_rests_on_what_its_statements_name() -> None:
 )
 def test_a_plan_file_holds_the_plan_whatever_its_sentences_say(text: str, tmp_path: Path) -> None:
     path = tmp_path / "plan.json"
-    path.write_text(json.dumps(plan_file.to_json(plan(text), lambda step: f"reworded {step.number}")))
+    path.write_text(json.dumps(plan_file.to_json(plan(text), lambda step: f"reworded {step.record.number}")))
     assert plan_file.read(path) == plan(text)
     steps = json.loads(path.read_text())["migrations"][0]["steps"]
     assert [step["data"] for step in steps] == [f"reworded {number}" for number in range(1, len(steps) + 1)]

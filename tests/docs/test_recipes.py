@@ -60,12 +60,12 @@ def recipe(session: Session) -> Recipe:
 
 
 def test_add_a_window(session: Session, live: KsqlClient, recipe: Recipe) -> None:
-    before = {each.version: each.changed for each in commands.status(live, session.folder / "sql")}
+    before = {each.record.version: each.changed for each in commands.status(live, session.folder / "sql")}
     recipe("Add a window")
     (day,) = live.pull("SELECT * FROM global_1_day;")
     minutes = live.pull("SELECT * FROM global_1_minute;")
     assert day["EVENTS"] == sum(minute["EVENTS"] for minute in minutes) > 1_400
-    after = {each.version: each.changed for each in commands.status(live, session.folder / "sql")}
+    after = {each.record.version: each.changed for each in commands.status(live, session.folder / "sql")}
     assert after == {**before, 6: False}
 
 

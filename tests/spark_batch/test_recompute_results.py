@@ -151,6 +151,14 @@ def test_a_file_a_table(
             assert [r.get(column) for r in found] == pytest.approx([r.get(column) for r in rows])
 
 
+def test_one_row_of_one_table(run: Run, day: Path) -> None:
+    hour = ("--window", "1 hour", "--from", "2026-09-10T05:00", "--to", "2026-09-10T06:00", "--sql", str(SQL))
+    arguments = ("--source", str(day), "--engine", "duckdb", "--to-csv", "out")
+    code, out, err = run("recompute", "global_1_hour", *hour, *arguments)
+    assert code == 0, err
+    assert out.strip() == "1 row of 1 table in out"
+
+
 def test_what_there_is_to_know_about_a_run(
     run: Run, day: Path, engine: str, place: Place, tables: dict[str, Rows], monkeypatch: pytest.MonkeyPatch
 ) -> None:

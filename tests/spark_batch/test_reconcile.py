@@ -6,6 +6,7 @@ import json
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -135,6 +136,23 @@ def test_equal(run: Run, archive: Path, table: str) -> None:
     code, out, _ = run(table, archive, *period, "--json")
     assert code == 0
     assert json.loads(out)["differences"] == []
+
+
+def test_the_progress_grows_to_the_whole_period(
+    run: Run, archive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[int] = []
+
+    @contextmanager
+    def bar(_: str, total: int, unit: str) -> Iterator[Callable[[int, int], None]]:
+        yield lambda done, hours: shown.append(done * 100 // total)
+
+    monkeypatch.setattr("opensea_metrics.deploy.cli.progress.bar", bar)
+    code, _, err = run("global_30_minutes", archive, "--from", "2026-09-09T23:00", "--to", "2026-09-10T07:00")
+    assert code == 0, err
+    assert shown == sorted(shown)
+    assert (shown[0], shown[-1]) == (0, 100)
+    assert any(0 < percent < 100 for percent in shown)
 
 
 def test_damaged_files_are_told(run: Run, archive: Path) -> None:

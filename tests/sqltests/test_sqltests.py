@@ -13,6 +13,8 @@ from typer.testing import CliRunner
 from opensea_metrics.core.errors import OpenSeaMetricsError
 from opensea_metrics.deploy import commands
 from opensea_metrics.deploy.cli.app import whole_app
+from opensea_metrics.deploy.client import KsqlClient
+from opensea_metrics.deploy.embedded import server
 from opensea_metrics.deploy.sqltests import cases, runner
 from opensea_metrics.deploy.sqltests.embedded import EmbeddedTarget
 from opensea_metrics.deploy.sqltests.evaluator import Evaluator
@@ -61,6 +63,17 @@ def failed(result: CaseResult, message: str, line: int) -> runner.Failure:
     assert result.failure.message == message
     assert result.failure.place.line == line
     return result.failure
+
+
+def test_a_case_on_a_server_leaves_no_stream_and_no_topic(tmp_path: Path) -> None:
+    text = f"--@test: a case\n{STREAM}{DOUBLED}{inserts(1)}ASSERT VALUES d (w) VALUES (2);\n"
+    (tmp_path / "case.sql").write_text(text)
+    with server.running(tmp_path / "data") as url:
+        client = KsqlClient(url)
+        before = client.streams(), client.topics()  # the processing log
+        engine, (result,) = commands.run_tests([tmp_path / "case.sql"], client)
+        assert (engine, result.outcome) == ("embedded", "passed")
+        assert (client.streams(), client.topics()) == before
 
 
 def test_the_rows_of_a_stream_come_in_order(run: Run) -> None:

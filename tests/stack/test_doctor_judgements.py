@@ -19,7 +19,7 @@ from opensea_metrics.deploy.doctor.cassandra import TableFacts
 from opensea_metrics.deploy.doctor.checks import Check, age_text
 from opensea_metrics.deploy.doctor.kafka import KafkaFacts, TopicFacts
 from opensea_metrics.deploy.migrations.plan.files import VersionStatus
-from opensea_metrics.deploy.migrations.record.records import VersionState
+from opensea_metrics.deploy.migrations.record.records import VersionRecord, VersionState
 from opensea_metrics.deploy.replies import ServerInfo, ServerQuery
 
 NOW = 1_789_473_600.0
@@ -95,7 +95,7 @@ def server(status: str = "RUNNING", states: tuple[str, ...] = ("RUNNING",), heal
 
 
 def version(number: int, state: VersionState, changed: bool = False) -> VersionStatus:
-    return VersionStatus(number, "x", state, 1, 1, changed=changed)
+    return VersionStatus(VersionRecord(number, "x", state, ""), 1, 1, changed)
 
 
 def test_ksqldb_that_is_well() -> None:

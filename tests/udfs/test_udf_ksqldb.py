@@ -21,9 +21,9 @@ import pytest
 
 from opensea_metrics.core.definition import Definition
 from opensea_metrics.deploy.client import KsqlClient
+from opensea_metrics.deploy.client.topics import delete_topic
 from opensea_metrics.deploy.demo import wait_until_read
 from opensea_metrics.deploy.embedded import server
-from opensea_metrics.deploy.migrations.run.topics import delete_topic
 from opensea_metrics.udfs import engines, registry
 from opensea_metrics.udfs.samples import SampleGroup, Samples
 from tests import oracle

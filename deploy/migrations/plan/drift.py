@@ -8,8 +8,9 @@ from enum import StrEnum
 
 from opensea_metrics.core.errors import SqlError
 from opensea_metrics.deploy.client.snapshot import Server, catalog_of, parsed
+from opensea_metrics.deploy.client.topics import PRIVATE_PREFIX
 from opensea_metrics.deploy.migrations.effects import TYPES
-from opensea_metrics.deploy.migrations.plan.steps import record_of, steps_of
+from opensea_metrics.deploy.migrations.plan.steps import steps_of
 from opensea_metrics.deploy.migrations.record.lock import is_lock
 from opensea_metrics.deploy.migrations.record.records import (
     CREATES,
@@ -20,7 +21,6 @@ from opensea_metrics.deploy.migrations.record.records import (
     VersionState,
 )
 from opensea_metrics.deploy.migrations.record.store import RECORD_NAMES
-from opensea_metrics.deploy.migrations.run.topics import PRIVATE_PREFIX
 from opensea_metrics.sql.language.catalog.catalog import Catalog
 from opensea_metrics.sql.language.catalog.changes import applied
 from opensea_metrics.sql.language.catalog.custom_types import name_of
@@ -39,8 +39,6 @@ OF_KSQLDB = ("KSQL_PROCESSING_LOG",)
 
 
 class DriftKind(StrEnum):
-    """In which way an object drifted."""
-
     MISSING = "missing"
     EXTRA = "extra"
     ALTERED = "altered"
@@ -49,8 +47,6 @@ class DriftKind(StrEnum):
 
 
 class DriftObject(StrEnum):
-    """What drifted."""
-
     SOURCE = "source"
     TOPIC = "topic"
     QUERY = "query"
@@ -145,8 +141,7 @@ def _in_order(recorded: Recorded, migrations: Sequence[Migration]) -> Iterator[S
     for version in recorded.versions:
         statements = recorded.in_effect_of(version.version)
         if not statements and version.version in files and version.state is VersionState.MIGRATED:
-            for step in steps_of(files[version.version]):
-                yield record_of(step.statement, version.version, step.number, StatementState.DONE)
+            yield from (step.record for step in steps_of(files[version.version]))
         yield from (record for record in statements if record.state is StatementState.DONE)
 
 
@@ -155,8 +150,7 @@ def _changed_functions(wanted: Expected, functions: Mapping[str, str]) -> Iterat
     for record in {(record.version, record.number): record for record in records}.values():
         for name, checksum in record.functions:
             if functions.get(name, checksum) != checksum:
-                function = DriftObject.FUNCTION
-                yield Drift(DriftKind.ALTERED, function, record.target or "", record, (name,))
+                yield Drift(DriftKind.ALTERED, DriftObject.FUNCTION, record.target or "", record, (name,))
 
 
 def _types(wanted: Expected, types: Collection[str]) -> Iterator[Drift]:
@@ -168,16 +162,15 @@ def _types(wanted: Expected, types: Collection[str]) -> Iterator[Drift]:
 
 
 def _missing(wanted: Expected, server: Server) -> Iterator[Drift]:
-    missing = DriftKind.MISSING
     for name, record in wanted.sources.items():
         source = server.sources.get(name)
         if source is None:
-            yield Drift(missing, DriftObject.SOURCE, name, record)
+            yield Drift(DriftKind.MISSING, DriftObject.SOURCE, name, record)
         elif source.topic not in server.topics and not record.topic_existed:
-            yield Drift(missing, DriftObject.TOPIC, source.topic, record, (name,))
+            yield Drift(DriftKind.MISSING, DriftObject.TOPIC, source.topic, record, (name,))
     for query_id, record in wanted.queries.items():
         if query_id not in server.queries and record.target in server.sources:
-            yield Drift(missing, DriftObject.QUERY, query_id, record, (record.target or "",))
+            yield Drift(DriftKind.MISSING, DriftObject.QUERY, query_id, record, (record.target or "",))
 
 
 def _extra(wanted: Expected, server: Server) -> Iterator[Drift]:

@@ -149,39 +149,32 @@ def _refused_by_embedded(
     return None
 
 
+_ALWAYS = {
+    Kind.INSERT_SELECT: Impact(Verdict.NEW, DataEffect.ROWS_INSERTED),
+    Kind.INSERT_VALUES: Impact(Verdict.NEW, DataEffect.ROW_INSERTED),
+    Kind.TERMINATE: Impact(Verdict.DROPPED, DataEffect.QUERY_ENDED),
+    Kind.CREATE_TYPE: Impact(Verdict.NEW, DataEffect.UNTOUCHED),
+    Kind.DROP_TYPE: Impact(Verdict.DROPPED, DataEffect.UNTOUCHED),
+    Kind.ALTER: Impact(Verdict.IN_PLACE, DataEffect.COLUMNS_ADDED, "columns"),
+}
+"""The impacts of accepted statements that do not depend on the server."""
+
+
 def _impact(statement: Statement, world: World, after: Catalog) -> Impact:
-    name = statement.name or ""
-    known = world.catalog.sources.get(name)
-    match statement.kind:
-        case kind if kind in CREATES and known is not None and statement.replaces:
-            return _replacement(name, world.catalog, after)
-        case kind if kind in CREATES and known is not None:
-            return _existing(statement, world.catalog)
-        case kind if kind in CREATES:
-            return _creation(statement, world, after)
-        case Kind.INSERT_SELECT:
-            return Impact(Verdict.NEW, DataEffect.ROWS_INSERTED)
-        case Kind.INSERT_VALUES:
-            return Impact(Verdict.NEW, DataEffect.ROW_INSERTED)
-        case Kind.DROP_STREAM | Kind.DROP_TABLE if known is None:
-            return Impact(Verdict.UNCHANGED, DataEffect.ABSENT)
-        case Kind.DROP_STREAM | Kind.DROP_TABLE:
-            effect = DataEffect.TOPIC_DELETED if statement.deletes_topic else DataEffect.TOPIC_KEPT
-            return Impact(Verdict.DROPPED, effect, topic=known.topic if known else None)
-        case Kind.TERMINATE:
-            return Impact(Verdict.DROPPED, DataEffect.QUERY_ENDED)
-        case Kind.CREATE_TYPE if after.types == world.catalog.types:
-            return Impact(Verdict.UNCHANGED, DataEffect.EXISTS)
-        case Kind.CREATE_TYPE:
-            return Impact(Verdict.NEW, DataEffect.UNTOUCHED)
-        case Kind.DROP_TYPE if after.types == world.catalog.types:
-            return Impact(Verdict.UNCHANGED, DataEffect.ABSENT)
-        case Kind.DROP_TYPE:
-            return Impact(Verdict.DROPPED, DataEffect.UNTOUCHED)
-        case Kind.ALTER:
-            return Impact(Verdict.IN_PLACE, DataEffect.COLUMNS_ADDED, "columns")
-        case _:
-            return Impact(Verdict.IN_PLACE, DataEffect.UNTOUCHED)
+    kind, known = statement.kind, world.catalog.sources.get(statement.name or "")
+    if kind in CREATES and known is None:
+        return _creation(statement, world, after)
+    if kind in CREATES:
+        replaces = statement.replaces
+        return _replacement(statement, world.catalog, after) if replaces else _existing(statement, world.catalog)
+    if kind in DROPS and known is not None:
+        effect = DataEffect.TOPIC_DELETED if statement.deletes_topic else DataEffect.TOPIC_KEPT
+        return Impact(Verdict.DROPPED, effect, topic=known.topic)
+    if kind in DROPS or (kind is Kind.DROP_TYPE and after.types == world.catalog.types):
+        return Impact(Verdict.UNCHANGED, DataEffect.ABSENT)
+    if kind is Kind.CREATE_TYPE and after.types == world.catalog.types:
+        return Impact(Verdict.UNCHANGED, DataEffect.EXISTS)
+    return _ALWAYS.get(kind, Impact(Verdict.IN_PLACE, DataEffect.UNTOUCHED))
 
 
 def _creation(statement: Statement, world: World, after: Catalog) -> Impact:
@@ -214,14 +207,14 @@ def _existing(statement: Statement, before: Catalog) -> Impact:
     return Impact(Verdict.UNCHANGED, effect, _clauses(differences))
 
 
-def _replacement(name: str, before: Catalog, after: Catalog) -> Impact:
+def _replacement(statement: Statement, before: Catalog, after: Catalog) -> Impact:
     """The impact of CREATE OR REPLACE on an object that exists, where ksqlDB accepts it."""
+    name = statement.name or ""
     old, new = before.definition(name), after.definition(name)
     differences = changes(old, new) if old and new else ()
     if not differences:
         return Impact(Verdict.UNCHANGED, DataEffect.SAME_DEFINITION)
-    clauses = _clauses(differences)
-    return Impact(Verdict.IN_PLACE, DataEffect.REPLACED, clauses, changes=differences)
+    return Impact(Verdict.IN_PLACE, DataEffect.REPLACED, _clauses(differences), changes=differences)
 
 
 def _clauses(differences: Iterable[Change]) -> str | None:

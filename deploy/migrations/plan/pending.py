@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from opensea_metrics.core.errors import Place
@@ -20,7 +20,8 @@ from opensea_metrics.deploy.migrations.plan.steps import (
     Reversibility,
     VersionPlan,
     check_has_statements,
-    is_refused_replacement,
+    planned,
+    record_of,
     steps_of,
 )
 from opensea_metrics.deploy.migrations.record.records import (
@@ -87,19 +88,17 @@ def make_plan(
                 " --out-of-order"
             )
         pending.append(_remaining(file, recorded.statements_of(version), version in rolling_back))
-    downs = {file.version for file in migrations if file.down is not None}
-    return _assessed(pending[:1] if choice.one else pending, recorded, server, downs, choice.side_by_side)
+    return _assessed(pending[:1] if choice.one else pending, files, recorded, server, choice.side_by_side)
 
 
 def _assessed(
-    pending: Iterable[VersionPlan[ApplyStep]],
+    pending: Sequence[VersionPlan[ApplyStep]],
+    files: Mapping[int, Migration],
     recorded: Recorded,
     server: Server,
-    downs: Collection[int],
     side_by_side: bool,
 ) -> Plan:
-    """The plan with the impact of each step. ``downs``: the versions that have a down file."""
-    pending = tuple(pending)
+    """The plan with the impact of each step."""
     steps = [step for version in pending for step in version.steps]
     statements = [step.statement for step in steps]
     with_queries = any(s.kind in ENDING or s.replaces or s.keeps_existing for s in statements)
@@ -110,23 +109,25 @@ def _assessed(
         judged: list[ApplyStep] = []
         more = 0  # statements that changes side by side have added
         for step in plan.steps:
-            step = replace(step, number=step.number + more)
+            step = replace(step, record=replace(step.record, number=step.record.number + more))
             impact, after = _assess(step, world, len(judged), server)
-            is_beside = side_by_side and is_refused_replacement(step.statement, impact)
-            if is_beside and step.statement.name not in server.described and versions:
+            step = replace(step, impact=impact)
+            is_beside, is_there = side_by_side and step.is_refused_replacement, step.statement.name in server.described
+            if is_beside and not is_there and versions:
                 before = [step for version in versions for step in version.steps]
                 later = tuple(waiting.version for waiting in pending[len(versions) :])
                 return Plan(tuple(versions), basis_of(recorded, server, before), later)
-            if is_beside and step.statement.name in server.described:
+            if is_beside and is_there:
                 beside = expand(step, recorded, server)
                 judged.extend(beside)
                 more += len(beside) - 1
                 plan = replace(plan, side_by_side=True)
             else:
-                judged.append(replace(step, impact=impact))
+                judged.append(step)
                 world = after
-        reversible = plan.reversible if plan.version in downs else _reversible(judged)
-        versions.append(replace(plan, steps=tuple(judged), reversible=reversible))
+        if files[plan.version].down is None:
+            plan = replace(plan, reversible=_reversible(judged))
+        versions.append(replace(plan, steps=tuple(judged)))
     return Plan(tuple(versions), basis_of(recorded, server, steps))
 
 
@@ -142,10 +143,10 @@ def basis_of(recorded: Recorded, server: Server, steps: Iterable[ApplyStep]) -> 
 
 
 def _assess(step: ApplyStep, world: World, number: int, server: Server) -> tuple[Impact, World]:
-    if step.unfinished is not None and effect_of(step.unfinished, server) is not None:
+    if step.record.state is StatementState.RUNNING and effect_of(step.record, server) is not None:
         return Impact(Verdict.UNCHANGED, DataEffect.ALREADY_EXECUTED), world
     impact, after = assess(step.statement, world, number)
-    if step.logical is not None and impact.verdict is Verdict.NEW:
+    if step.record.logical is not None and impact.verdict is Verdict.NEW:
         impact = replace(impact, verdict=Verdict.SIDE_BY_SIDE)
     return impact, after
 
@@ -197,7 +198,7 @@ def _remaining(file: Migration, records: Sequence[StatementRecord], is_rolling_b
                 "  hint: roll it back again, and then apply it"
             )
         return _recorded(file, records)
-    steps = {step.number: step for step in steps_of(file)}
+    steps = {step.record.number: step for step in steps_of(file)}
     left = dict(steps)
     for record in records:
         if not record.in_effect:
@@ -214,33 +215,21 @@ def _remaining(file: Migration, records: Sequence[StatementRecord], is_rolling_b
         if record.state is StatementState.DONE:
             del left[record.number]
         else:
-            left[record.number] = replace(step, unfinished=record)
+            left[record.number] = replace(step, record=record)
     check_has_statements(file)
-    return _version_plan(file, len(steps) - len(left), left.values())
+    return VersionPlan(record_of(file, VersionState.RUNNING), tuple(left.values()), len(steps) - len(left))
 
 
 def _recorded(file: Migration, records: Sequence[StatementRecord]) -> VersionPlan[ApplyStep]:
     """The steps that are left of a change side by side, which the record holds."""
-    place = Place(str(file.path), 1, 1)
-    left = [record for record in records if record.state is not StatementState.DONE]
-    steps = [
-        ApplyStep(
-            record.version,
-            record.number,
-            replace(parse_statement(record.text), place=place),
-            record.properties,
-            record if record.state is StatementState.RUNNING else None,
-            logical=record.logical,
-            awaits=record.awaits,
-        )
-        for record in left
-        if record.state is not StatementState.UNDONE
-    ]
-    plan = _version_plan(file, len(records) - len(left), steps)
-    return replace(plan, side_by_side=True)
-
-
-def _version_plan(file: Migration, done: int, steps: Iterable[ApplyStep]) -> VersionPlan[ApplyStep]:
-    state, md5 = VersionState.RUNNING, file.file_md5
-    record = VersionRecord(file.version, file.name, state, md5, rendered=file.checksum)
-    return VersionPlan(record, VersionState.MIGRATED, tuple(steps), done)
+    done, steps = 0, []
+    for record in records:
+        if record.state is StatementState.DONE:
+            done += 1
+        elif record.state is not StatementState.UNDONE:
+            statement = replace(parse_statement(record.text), place=Place(str(file.path), 1, 1))
+            if record.state is not StatementState.RUNNING:
+                fresh = planned(statement, record.version, record.number, record.properties)
+                record = replace(fresh, logical=record.logical, awaits=record.awaits)
+            steps.append(ApplyStep(statement, record))
+    return VersionPlan(record_of(file, VersionState.RUNNING), tuple(steps), done, side_by_side=True)

@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from opensea_metrics.deploy.client.snapshot import Server
+from opensea_metrics.deploy.client.topics import PRIVATE_PREFIX
 from opensea_metrics.deploy.migrations.effects import effect_of
 from opensea_metrics.deploy.migrations.errors import MigrationError
-from opensea_metrics.deploy.migrations.plan.drift import expected
+from opensea_metrics.deploy.migrations.plan.drift import Expected, expected
 from opensea_metrics.deploy.migrations.plan.files import file_matches_record, statements_match
 from opensea_metrics.deploy.migrations.plan.steps import ApplyStep, record_of, steps_of
 from opensea_metrics.deploy.migrations.record.records import (
@@ -26,7 +27,6 @@ from opensea_metrics.deploy.migrations.record.records import (
     VersionState,
     is_side_by_side,
 )
-from opensea_metrics.deploy.migrations.run.topics import PRIVATE_PREFIX
 from opensea_metrics.sql.language.project.project import Migration
 from opensea_metrics.sql.language.statements.statements import Kind
 
@@ -47,7 +47,8 @@ class RepairReason(StrEnum):
 class Correction:
     """One record to write, or one stream to drop (``name``) that an interrupted run left.
 
-    ``done`` of ``total`` statements of the version are applied; for a version only.
+    ``done`` of ``total`` statements of the version are applied; for a version only. If a version has two corrections,
+    the last one counts.
     """
 
     reason: RepairReason
@@ -58,33 +59,14 @@ class Correction:
     total: int = 0
 
 
-@dataclass(frozen=True)
-class Repair:
-    """All corrections: of statements, of versions, and then of the server."""
-
-    corrections: tuple[Correction, ...] = ()
-
-    @property
-    def records(self) -> Recorded:
-        """The records to write. If a version has two, the last one counts."""
-        return Recorded(
-            tuple(correction.version for correction in self.corrections if correction.version),
-            tuple(correction.statement for correction in self.corrections if correction.statement),
-        )
-
-    @property
-    def drops(self) -> tuple[str, ...]:
-        """The streams to drop."""
-        return tuple(correction.name for correction in self.corrections if correction.reason is RepairReason.LEFT_OVER)
-
-
-def make_repair(recorded: Recorded, migrations: Sequence[Migration], server: Server) -> Repair:
-    """The repair that makes the record match the server.
+def make_repair(recorded: Recorded, migrations: Sequence[Migration], server: Server) -> tuple[Correction, ...]:
+    """The corrections that make the record match the server: of statements, of versions, and then of the server.
 
     A statement of unknown outcome is searched for on the server. A statement whose object is gone counts as undone,
     so that apply executes it again. If only comments of a file have changed, its new checksum is recorded.
     """
-    statements = [correction for s in recorded.statements if (correction := _statement(s, recorded, server))]
+    wanted = expected(recorded)
+    statements = [correction for s in recorded.statements if (correction := _statement(s, wanted, server))]
     corrected = {(s.version, s.number): s for record in statements if (s := record.statement)}
     now = tuple(corrected.get((s.version, s.number), s) for s in recorded.statements)
     files = {file.version: file for file in migrations}
@@ -95,10 +77,10 @@ def make_repair(recorded: Recorded, migrations: Sequence[Migration], server: Ser
         for correction in _version(version, after.statements_of(version.version), files.get(version.version))
     ]
     left = sorted(name for name in server.sources if name.startswith(PRIVATE_PREFIX))
-    return Repair((*statements, *versions, *(Correction(RepairReason.LEFT_OVER, name) for name in left)))
+    return (*statements, *versions, *(Correction(RepairReason.LEFT_OVER, name) for name in left))
 
 
-def _statement(record: StatementRecord, recorded: Recorded, server: Server) -> Correction | None:
+def _statement(record: StatementRecord, wanted: Expected, server: Server) -> Correction | None:
     undone = replace(record, state=StatementState.UNDONE)
     if record.state is StatementState.RUNNING:
         effect = effect_of(record, server)
@@ -106,13 +88,10 @@ def _statement(record: StatementRecord, recorded: Recorded, server: Server) -> C
             return Correction(RepairReason.NOT_EXECUTED, statement=undone)
         done = replace(record, state=StatementState.DONE, query_id=effect.query_id)
         return Correction(RepairReason.EXECUTED, statement=done)
-    if record.state is not StatementState.DONE:
-        return None
-    wanted = expected(recorded)
     name, query_id = record.target or "", record.query_id or ""
     is_gone = wanted.sources.get(name) is record and name not in server.sources
     has_ended = wanted.queries.get(query_id) is record and query_id not in server.queries
-    if is_gone or (has_ended and not record.created_source):
+    if record.state is StatementState.DONE and (is_gone or (has_ended and not record.created_source)):
         return Correction(RepairReason.GONE, statement=undone)
     return None
 
@@ -157,8 +136,8 @@ def make_baseline(
     previous = max((version for version in applied if files and version < files[0].version), default=None)
     versions = []
     for file in files:
-        state, md5 = VersionState.MIGRATED, file.file_md5
-        versions.append(VersionRecord(file.version, file.name, state, md5, now, now, previous, rendered=file.checksum))
+        record = record_of(file, VersionState.MIGRATED)
+        versions.append(replace(record, started_on=now, completed_on=now, previous=previous))
         previous = file.version
     return Recorded(tuple(versions), _statements_of(files, server, who, now))
 
@@ -202,11 +181,9 @@ def _statements_of(files: Sequence[Migration], server: Server, who: str, now: in
         elif statement.starts_query:
             query_id = next(_queries(server, name, "C"), None)
         known = server.described.get(name) if statement.kind in CREATES else None
-        record = record_of(statement, step.version, step.number, StatementState.DONE, step.properties)
         defined = known.statement if known else None
-        records.append(
-            replace(record, topic_existed=True, query_id=query_id, completed_on=now, defined=defined, who=who)
-        )
+        done = replace(step.record, state=StatementState.DONE, topic_existed=True, completed_on=now, who=who)
+        records.append(replace(done, query_id=query_id, defined=defined))
     return tuple(records)
 
 

@@ -12,8 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NoReturn
 
 from opensea_metrics.deploy.client.snapshot import Server, catalog_of, parsed, sendable
+from opensea_metrics.deploy.client.topics import PRIVATE_PREFIX, private_name
 from opensea_metrics.deploy.migrations.effects import TYPES, query_of, undoing_type
 from opensea_metrics.deploy.migrations.errors import Irreversible, MigrationError
 from opensea_metrics.deploy.migrations.plan.impact import Verdict, World, assess
@@ -33,7 +35,6 @@ from opensea_metrics.deploy.migrations.record.records import (
     VersionRecord,
     VersionState,
 )
-from opensea_metrics.deploy.migrations.run.topics import PRIVATE_PREFIX, private_name
 from opensea_metrics.deploy.replies import ServerSource
 from opensea_metrics.sql.language.statements.statements import (
     Kind,
@@ -75,16 +76,6 @@ def versions_above(recorded: Recorded, target: int | None, steps: int | None = N
     return tuple(record for record in present if record.version > target)
 
 
-def sources_to_drop(recorded: Recorded, versions: Sequence[VersionRecord]) -> tuple[str, ...]:
-    """The streams and tables that exist because of these versions."""
-    numbers = {version.version for version in versions}
-    return tuple(
-        record.target
-        for record in recorded.statements
-        if record.version in numbers and record.in_effect and record.created_source and record.target
-    )
-
-
 def make_rollback(
     recorded: Recorded,
     versions: Sequence[VersionRecord],
@@ -98,40 +89,33 @@ def make_rollback(
     Irreversible if the record does not say how to undo a statement. Raises MigrationError if a query that no migration
     started uses an object that would be dropped.
     """
-    derived = [version for version in versions if version.version not in downs]
-    for version in derived:
+    for version in versions:
         # This tool records no statements at all only if the file has none.
         is_empty = bool(version.rendered) and not recorded.statements_of(version.version)
-        is_applied = version.state is VersionState.MIGRATED
-        if is_applied and not is_empty and not recorded.in_effect_of(version.version):
+        is_unknown = version.state is VersionState.MIGRATED and not recorded.in_effect_of(version.version)
+        if version.version not in downs and is_unknown and not is_empty:
             raise Irreversible(
                 f"version {version.version} was applied by another tool, which recorded no statements\n"
                 f"  hint: write V{version.version:03}__{version.name}.down.sql"
             )
     records = [record for version in versions for record in reversed(recorded.in_effect_of(version.version))]
-    dropped = frozenset(sources_to_drop(recorded, versions))
-    for record in records:
-        if record.version not in downs and (reason := _irreversible(record, dropped, server)):
-            raise Irreversible(
-                f"version {record.version} cannot be rolled back: its statement {record.number}"
-                f" ({record.kind.value} {record.target}) {reason}\n"
-                "  hint: write a down file (V###__name.down.sql) for that version"
-            )
-    ended = {query_of(record, server) for record in records}
-    for name in sources_to_drop(recorded, derived):
-        _refuse_foreign(name, dropped, ended, server)
-    undoing = Undoing(recorded, tuple(records), dropped, keep_topics)
+    dropped = frozenset(record.target for record in records if record.created_source and record.target)
+    undoing, current = Undoing(recorded, tuple(records), dropped, keep_topics), server
     plans = []
     for version in versions:
         own = tuple(record for record in records if record.version == version.version)
         if version.version in downs:
             steps = _marking([UndoStep(statement) for statement in downs[version.version]], own)
         else:
-            steps, server = _steps(own, undoing, server)
+            steps, current = _steps(own, undoing, current)
         if not_executed := recorded.not_executed_of(version.version):
             steps += _marking([], not_executed)  # otherwise another plan of this version would execute them
         running = replace(version, state=VersionState.RUNNING, error_reason=ROLLING_BACK)
-        plans.append(VersionPlan(running, VersionState.PENDING, tuple(steps)))
+        plans.append(VersionPlan(running, tuple(steps)))
+    ended = {query_of(record, server) for record in records}
+    for record in reversed(records):
+        if record.created_source and record.target and record.version not in downs:
+            _refuse_foreign(record.target, dropped, ended, server)
     return RollbackPlan(tuple(plans))
 
 
@@ -159,12 +143,16 @@ def _marking(steps: list[UndoStep], undone: tuple[StatementRecord, ...]) -> list
 
 
 def _undone(record: StatementRecord, undoing: Undoing, server: Server) -> list[UndoStep]:
-    """The steps that undo one statement on the server."""
-    if record.previous is not None and record.target is not None:
-        restored = None if record.kind is Kind.ALTER else _restored(record)
-        if restored is None or undoing.is_created_before(record):
-            return []  # the object is dropped altogether
-        return [replace(restored, owner=_owner(record, undoing.recorded))]
+    """The steps that undo one statement on the server. Raises Irreversible."""
+    sent = parsed(record.text)
+    replaces = record.kind in CREATES and sent is not None and sent.replaces
+    if record.kind is Kind.TERMINATE or (record.target_existed and (replaces or record.kind in DROPS)):
+        return _restoring(record, undoing, server)
+    if record.kind in (Kind.INSERT_VALUES, Kind.ALTER):
+        if record.target not in undoing.dropped:
+            change = "added columns" if record.kind is Kind.ALTER else "wrote rows"
+            _refuse(record, f"{change}, which cannot be removed")
+        return []
     if record.kind is Kind.INSERT_SELECT:
         query_id = query_of(record, server)
         return [UndoStep(terminating(query_id))] if query_id in server.queries else []
@@ -202,59 +190,45 @@ def _owner(record: StatementRecord, recorded: Recorded) -> StatementRecord | Non
     return None
 
 
-def _restored(record: StatementRecord) -> UndoStep | None:
+def _restoring(record: StatementRecord, undoing: Undoing, server: Server) -> list[UndoStep]:
     """The step that restores the definition before a DROP, a TERMINATE or a CREATE OR REPLACE.
 
-    None if this tool cannot read that definition.
+    No step if the object is dropped altogether. Raises Irreversible.
     """
-    previous = parsed(record.previous or "")
-    if previous is None:
-        return None
-    restoration = Restoration.FROM_START
-    statement = previous
-    if record.kind in DROPS:
-        statement = sendable(previous).creating()
-    elif record.kind is not Kind.TERMINATE:
-        statement, restoration = sendable(previous).replacing(), Restoration.IN_PLACE
-    name = previous.name or record.target
-    return UndoStep(statement, restored=name, restoration=restoration)
-
-
-def _irreversible(record: StatementRecord, dropped: frozenset[str], server: Server) -> str | None:
-    """Why a statement cannot be undone, as the end of a sentence; None if it can be undone."""
-    sent = parsed(record.text)
-    is_dropped = record.target in dropped
-    if record.kind in CREATES and record.target_existed and sent is not None and sent.replaces:
-        if record.previous is None:
-            return "replaces a definition that is not recorded"
-        return None if is_dropped else _not_replaceable(record, server)
-    if record.kind in DROPS and record.target_existed:
-        if record.previous is None:
-            return "dropped it, and its definition is not recorded"
-        if not is_dropped and _restored(record) is None:
-            return "dropped it, and this tool cannot read its definition"
+    previous, is_dropped = parsed(record.previous or ""), record.target in undoing.dropped
+    statement, restoration = previous, Restoration.FROM_START
     if record.kind is Kind.TERMINATE:
-        previous = parsed(record.previous or "")
         if previous is None or previous.kind is not Kind.INSERT_SELECT:
-            return "ended a query, which cannot start again without its sink"
-    if record.kind is Kind.ALTER and not is_dropped:
-        return "added columns, which cannot be removed"
-    if record.kind is Kind.INSERT_VALUES and not is_dropped:
-        return "wrote rows, which cannot be removed"
-    return None
+            _refuse(record, "ended a query, which cannot start again without its sink")
+    elif record.previous is None:
+        drops = "dropped it, and its definition" if record.kind in DROPS else "replaces a definition that"
+        _refuse(record, f"{drops} is not recorded")
+    elif previous is None:
+        if not is_dropped:
+            drops = "dropped it, and this tool cannot read its definition"
+            replaces = "replaces a definition that this tool cannot read"
+            _refuse(record, drops if record.kind in DROPS else replaces)
+    elif record.kind in DROPS:
+        statement = sendable(previous).creating()
+    else:
+        statement, restoration = sendable(previous).replacing(), Restoration.IN_PLACE
+        impact, _ = assess(statement, World(catalog_of(server, with_queries=True), server.topics), 0)
+        if impact.verdict is Verdict.REFUSED and not is_dropped:
+            clause = f" ({impact.clause})" if impact.clause else ""
+            _refuse(record, f"cannot be replaced by the previous definition{clause}: {impact.reason}")
+    if previous is None or undoing.is_created_before(record):
+        return []
+    name, owner = previous.name or record.target, _owner(record, undoing.recorded)
+    return [UndoStep(statement, restored=name, restoration=restoration, owner=owner)]
 
 
-def _not_replaceable(record: StatementRecord, server: Server) -> str | None:
-    """Why ksqlDB's upgrade rules do not allow to restore the definition before in place."""
-    restored = _restored(record)
-    if restored is None or restored.statement is None:
-        return "replaces a definition that this tool cannot read"
-    world = World(catalog_of(server, with_queries=True), server.topics)
-    impact, _ = assess(restored.statement, world, 0)
-    if impact.verdict is not Verdict.REFUSED:
-        return None
-    clause = f" ({impact.clause})" if impact.clause else ""
-    return f"cannot be replaced by the previous definition{clause}: {impact.reason}"
+def _refuse(record: StatementRecord, reason: str) -> NoReturn:
+    """Raise the error that a statement cannot be undone; ``reason``: the end of the sentence."""
+    raise Irreversible(
+        f"version {record.version} cannot be rolled back: its statement {record.number}"
+        f" ({record.kind.value} {record.target}) {reason}\n"
+        "  hint: write a down file (V###__name.down.sql) for that version"
+    )
 
 
 def _refuse_foreign(name: str, dropped: frozenset[str], ended: set[str], server: Server) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Generic, TypeVar
 
@@ -38,31 +38,37 @@ PENDING = Impact(Verdict.NEW, DataEffect.NONE)
 
 @dataclass(frozen=True)
 class ApplyStep:
-    """One statement to send, with the properties that SET gives it, and its impact.
+    """One statement to send, and its impact.
 
-    ``unfinished``: the record of an earlier run that sent the statement and did not learn the outcome. ``logical``:
-    the name in the files of an object that is built side by side under another name. ``awaits``: the streams and
-    tables whose queries must have caught up before the statement is sent.
+    ``record``: the record of the statement, with the properties that SET gives it. It is PLANNED, or RUNNING if an
+    earlier run sent the statement and did not learn the outcome.
     """
 
-    version: int
-    number: int
     statement: Statement
-    properties: Properties = ()
-    unfinished: StatementRecord | None = None
+    record: StatementRecord
     impact: Impact = PENDING
-    logical: str | None = None
-    awaits: tuple[str, ...] = ()
 
     @property
     def label(self) -> str:
-        """The statement in a few words."""
         return label(self.statement)
 
     @property
-    def may_be_done(self) -> bool:
-        """True if an interrupted run may have executed the step."""
-        return self.unfinished is not None
+    def is_refused_replacement(self) -> bool:
+        """True for a CREATE OR REPLACE that the server does not make in place, because of one of its clauses."""
+        return self.statement.replaces and self.impact.verdict is Verdict.REFUSED and self.impact.clause is not None
+
+    def refusal(self, reason: str) -> str:
+        """The message that the server would refuse the step."""
+        clause = self.impact.clause if self.impact.verdict is Verdict.REFUSED else None
+        because = f", because of {clause}" if clause else ""
+        hint = (
+            "\n  hint: drop it and create it again in this migration (its state is lost), or build it"
+            " beside the old one: --side-by-side"
+        )
+        return (
+            f"{self.statement.place}: the server would refuse statement {self.record.number} of version"
+            f" {self.record.version} ({self.label}){because}: {reason}{hint if self.is_refused_replacement else ''}"
+        )
 
 
 class Restoration(StrEnum):
@@ -90,8 +96,6 @@ class UndoStep:
     restoration: Restoration | None = None
     owner: StatementRecord | None = None
     undoes: tuple[StatementRecord, ...] = ()
-    unfinished: StatementRecord | None = field(default=None, init=False)
-    awaits: tuple[str, ...] = field(default=(), init=False)
 
     @property
     def label(self) -> str:
@@ -110,6 +114,7 @@ class UndoStep:
         return self.restoration is Restoration.FROM_START
 
 
+Step = ApplyStep | UndoStep
 S = TypeVar("S", ApplyStep, UndoStep)
 
 
@@ -117,13 +122,12 @@ S = TypeVar("S", ApplyStep, UndoStep)
 class VersionPlan(Generic[S]):
     """The steps of one version that are left; ``done`` statements of the version are applied.
 
-    ``record``: the version's record during the run. ``ends``: its state after the last step. ``reversible``: whether a
-    rollback can undo the steps, which a down file always can. ``side_by_side``: some steps follow from the objects on
-    the server, so all steps are recorded before the first one is executed.
+    ``record``: the version's record during the run. ``reversible``: whether a rollback can undo the steps, which a down
+    file always can. ``side_by_side``: some steps follow from the objects on the server, so all steps are recorded
+    before the first one is executed.
     """
 
     record: VersionRecord
-    ends: VersionState
     steps: tuple[S, ...]
     done: int = 0
     reversible: Reversibility = Reversibility.REVERSIBLE
@@ -131,12 +135,10 @@ class VersionPlan(Generic[S]):
 
     @property
     def version(self) -> int:
-        """The version."""
         return self.record.version
 
     @property
     def name(self) -> str:
-        """The version's name."""
         return self.record.name
 
     @property
@@ -153,7 +155,6 @@ class Versions(Generic[S]):
 
     @property
     def steps(self) -> tuple[S, ...]:
-        """All steps, in order."""
         return tuple(step for version in self.versions for step in version.steps)
 
 
@@ -171,13 +172,13 @@ class Plan(Versions[ApplyStep]):
     @property
     def needs_side_by_side(self) -> bool:
         """True if the server refuses a replacement that can be made side by side."""
-        return any(is_refused_replacement(step.statement, step.impact) for step in self.steps)
+        return any(step.is_refused_replacement for step in self.steps)
 
     def refuse(self) -> None:
         """Raise PlanRefused if the server would refuse one of the steps."""
         refused = [step for step in self.steps if step.impact.verdict is Verdict.REFUSED]
         if refused:
-            raise PlanRefused("\n".join(refusal(step, str(step.impact.reason)) for step in refused))
+            raise PlanRefused("\n".join(step.refusal(str(step.impact.reason)) for step in refused))
 
 
 @dataclass(frozen=True)
@@ -208,8 +209,13 @@ def steps_of(migration: Migration) -> tuple[ApplyStep, ...]:
             properties |= {} if value is None else {str(name.this): str(value.this)}
         else:
             now = tuple(sorted(properties.items()))
-            steps.append(ApplyStep(migration.version, len(steps) + 1, statement, now))
+            steps.append(ApplyStep(statement, planned(statement, migration.version, len(steps) + 1, now)))
     return tuple(steps)
+
+
+def record_of(file: Migration, state: VersionState) -> VersionRecord:
+    """The record of a version in this state, with the checksums that the file has now."""
+    return VersionRecord(file.version, file.name, state, file.file_md5, rendered=file.checksum)
 
 
 def check_has_statements(migration: Migration) -> None:
@@ -225,37 +231,13 @@ def check_has_statements(migration: Migration) -> None:
         )
 
 
-def record_of(
-    statement: Statement, version: int, number: int, state: StatementState, properties: Properties = ()
-) -> StatementRecord:
-    """The record of a statement, without facts about the server."""
+def planned(statement: Statement, version: int, number: int, properties: Properties = ()) -> StatementRecord:
+    """The record of a statement before it is sent, without facts about the server."""
     kind, text, name, topic = statement.kind, statement.text, statement.name, statement.topic
-    return StatementRecord(version, number, kind, text, name, topic, state, properties=properties)
+    return StatementRecord(version, number, kind, text, name, topic, StatementState.PLANNED, properties=properties)
 
 
 def label(statement: Statement) -> str:
     """A statement in a few words."""
     name = type_name(statement) if statement.kind in (Kind.CREATE_TYPE, Kind.DROP_TYPE) else statement.name
     return f"{statement.kind.value} {name or ''}".rstrip()
-
-
-def is_refused_replacement(statement: Statement, impact: Impact) -> bool:
-    """True for a CREATE OR REPLACE that the server does not make in place, because of one of its clauses."""
-    return statement.replaces and impact.verdict is Verdict.REFUSED and impact.clause is not None
-
-
-def refusal(step: ApplyStep, reason: str) -> str:
-    """The message that the server would refuse a step."""
-    statement, impact = step.statement, step.impact
-    clause = impact.clause if impact.verdict is Verdict.REFUSED else None
-    because = f", because of {clause}" if clause else ""
-    hint = ""
-    if is_refused_replacement(statement, impact):
-        hint = (
-            "\n  hint: drop it and create it again in this migration (its state is lost), or build it"
-            " beside the old one: --side-by-side"
-        )
-    return (
-        f"{statement.place}: the server would refuse statement {step.number} of version"
-        f" {step.version} ({step.label}){because}: {reason}{hint}"
-    )

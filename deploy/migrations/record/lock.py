@@ -20,17 +20,17 @@ import re
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 
 from opensea_metrics.core.quoting import ksqldb_quoted, ksqldb_text
 from opensea_metrics.deploy.client import ClientError, GuardFailed, KsqlClient
+from opensea_metrics.deploy.client.delivery import StatementRefused, deliver, effect_if
 from opensea_metrics.deploy.migrations.errors import Locked, LockLost
 from opensea_metrics.deploy.migrations.record.store import RecordStore, topic_prefix
-from opensea_metrics.deploy.migrations.run.delivery import StatementRefused, deliver, effect_if
 from opensea_metrics.sql.language.statements.statements import dropping
 
 log = structlog.get_logger()
@@ -49,12 +49,11 @@ class LockStream:
     number: int
     holder: str | None = None
     since: int = 0
-    token: str = ""
+    token: str = field(default_factory=lambda: uuid.uuid4().hex)
     settled: bool = False
 
     @property
     def name(self) -> str:
-        """The stream's name."""
         return f"{PREFIX}{self.number}"
 
     def __str__(self) -> str:
@@ -103,7 +102,12 @@ def held(store: RecordStore, who: str, ttl: float = TTL) -> Iterator[RecordStore
         ) from error
     finally:
         stop.set()
-        _release(guarded.client, store.topic, mine, settled)
+        free = LockStream(mine.number + 1, settled=settled)
+        try:
+            if append(guarded.client, guarded.topic(), free, mine):
+                drop_older(guarded.client, free.number)
+        except ClientError as error:  # the next run takes the lock when the last heartbeat is too old
+            log.warning("the lock could not be released", reason=str(error))
 
 
 def break_lock(store: RecordStore, force: bool, ttl: float = TTL) -> LockStream | None:
@@ -116,7 +120,7 @@ def break_lock(store: RecordStore, force: bool, ttl: float = TTL) -> LockStream 
         return None
     if not force and (age := _age(store, last)) < ttl:
         raise Locked(f"{last}, and is alive: its last heartbeat is {age:.0f} s old\n  hint: see --force")
-    if not append(store.client, store.topic(), LockStream(last.number + 1, token=_token()), last):
+    if not append(store.client, store.topic(), LockStream(last.number + 1), last):
         raise Locked("another run took the lock just now\n  hint: see status, and try again")
     drop_older(store.client, last.number + 1)
     return last
@@ -150,19 +154,18 @@ def append(client: KsqlClient, topic: str | None, mine: LockStream, last: LockSt
         topic = f"{topic_prefix(client)}{PREFIX}{mine.token}"
     if last is not None:
         client = client.under(last.name)  # the new stream is in the right place only while ``last`` exists
+    refusal = None
     try:
         delivered = deliver(client, mine.create(topic), {}, effect_if(lambda: _read(client, mine.number) is not None))
+        if delivered.defined is not None:  # the server's answer to this very statement
+            return True
     except GuardFailed:
         pass  # after an attempt without an answer, my own stream may be the one that followed ``last``
     except StatementRefused as error:
-        current = _read(client, mine.number)
-        if current is None and "already exists" not in str(error):
-            raise
-        return current is not None and current.token == mine.token
-    else:
-        if delivered.defined is not None:  # the server's answer to this very statement
-            return True
+        refusal = error
     current = _read(client, mine.number)
+    if refusal is not None and current is None and "already exists" not in str(refusal):
+        raise refusal
     return current is not None and current.token == mine.token
 
 
@@ -190,10 +193,8 @@ def _read(client: KsqlClient, number: int) -> LockStream | None:
     described = client.describe_all([f"{PREFIX}{number}"])
     if not described:
         return None
-    pairs = (column.name.partition(" ") for column in described[0].columns)
-    values = {name: value for name, _, value in pairs}
-    settled = "settled" in values and "holder" not in values
-    return LockStream(number, values.get("holder"), int(values.get("since", 0)), values["token"], settled)
+    values = dict(column.name.partition(" ")[::2] for column in described[0].columns)
+    return LockStream(number, values.get("holder"), int(values.get("since", 0)), values["token"], "settled" in values)
 
 
 def _acquire(store: RecordStore, who: str, ttl: float) -> LockStream:
@@ -202,18 +203,15 @@ def _acquire(store: RecordStore, who: str, ttl: float) -> LockStream:
         last = newest(client)
         if last is not None and last.holder is not None:
             _refuse_unless_dead(store, last, ttl)
-        settled = last is not None and last.settled
-        number, name = last.number + 1 if last else 1, re.sub(r"[^\w@.:, -]", "_", who)
-        mine = LockStream(number, name, int(time.time() * 1000), _token(), settled)
-        if not append(client, topic, mine, last):
-            continue
-        # A run that slept since it looked may have created a stream that the others passed long ago.
-        topics = topics_of(client)
-        if max(topics) != mine.number:
+        number, settled = (last.number + 1, last.settled) if last else (1, False)
+        mine = LockStream(number, re.sub(r"[^\w@.:, -]", "_", who), int(time.time() * 1000), settled=settled)
+        if append(client, topic, mine, last):
+            topics = topics_of(client)
+            if max(topics) == mine.number:
+                drop_older(client, mine.number)
+                return mine
+            # A run that slept since it looked may have created a stream that the others passed long ago.
             _drop(client, mine.number, topics.get(mine.number, ""))
-            continue
-        drop_older(client, mine.number)
-        return mine
     raise Locked("the lock changed its holder ten times while this run waited\n  hint: try again")
 
 
@@ -240,16 +238,6 @@ def _age(store: RecordStore, last: LockStream) -> float:
     return max(0.0, time.time() - moment / 1000)
 
 
-def _release(client: KsqlClient, topic: Callable[[], str | None], mine: LockStream, settled: bool) -> None:
-    free = LockStream(mine.number + 1, token=_token(), settled=settled)
-    try:
-        if append(client, topic(), free, mine):
-            drop_older(client, free.number)
-    except ClientError as error:
-        # The next run takes the lock when the last heartbeat is too old.
-        log.warning("the lock could not be released", reason=str(error))
-
-
 def _beat(store: RecordStore, token: str, interval: float, stop: threading.Event) -> None:
     while not stop.wait(interval):
         try:
@@ -258,7 +246,3 @@ def _beat(store: RecordStore, token: str, interval: float, stop: threading.Event
             return
         except ClientError as error:
             log.warning("a heartbeat could not be written", reason=str(error))
-
-
-def _token() -> str:
-    return uuid.uuid4().hex

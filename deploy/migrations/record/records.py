@@ -216,13 +216,10 @@ def is_side_by_side(records: Sequence[StatementRecord]) -> bool:
 Record = VersionRecord | StatementRecord
 
 
-def _stored_fields(kind: type) -> dict[str, tuple[str, ColumnText]]:
-    hints = get_type_hints(kind, include_extras=True)
-    return {name: hint.__metadata__ for name, hint in hints.items() if hasattr(hint, "__metadata__")}
-
-
+_HINTS = {kind: get_type_hints(kind, include_extras=True) for kind in (VersionRecord, StatementRecord)}
 STORED: Mapping[type[Record], Mapping[str, tuple[str, ColumnText]]] = {
-    kind: _stored_fields(kind) for kind in (VersionRecord, StatementRecord)
+    kind: {name: hint.__metadata__ for name, hint in hints.items() if hasattr(hint, "__metadata__")}
+    for kind, hints in _HINTS.items()
 }
 """The columns of the fields that have one, in order, for each kind of record."""
 

@@ -17,14 +17,16 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain
 from operator import attrgetter
 from typing import Any, TypeVar
 
 from opensea_metrics.core.quoting import ksqldb_text
 from opensea_metrics.deploy.client import KsqlClient
+from opensea_metrics.deploy.client.delivery import Delivered, Search, deliver, effect_if
 from opensea_metrics.deploy.migrations.errors import MigrationError
 from opensea_metrics.deploy.migrations.record.records import (
     NO_VERSION,
@@ -36,7 +38,6 @@ from opensea_metrics.deploy.migrations.record.records import (
     statement_of,
     version_of,
 )
-from opensea_metrics.deploy.migrations.run.delivery import Delivered, Search, deliver, effect_if
 
 T = TypeVar("T")
 Row = Mapping[str, Any]
@@ -60,24 +61,25 @@ class RecordTable:
         """The names of the columns besides the key."""
         return tuple(column for column, _ in STORED[self.kind].values())
 
-    def create_stream(self, prefix: str) -> str:
-        """The statement; the topic's name begins with ``prefix``."""
+    def creating(self, prefix: str) -> Iterator[tuple[str, str, dict[str, str]]]:
+        """The stream and the table: their names, statements and properties. Names of topics begin with ``prefix``."""
         columns = ", ".join(f"{name} STRING" for name in self.columns)
         # ksql-migrations sets no RETENTION_MS. Its stream loses its events after seven days, and then the
         # table cannot be created again from the stream.
-        return (
+        stream = (
             f"CREATE STREAM IF NOT EXISTS {self.stream} ({self.key} STRING KEY, {columns})"
             f" WITH (KAFKA_TOPIC={ksqldb_text(prefix + self.stream)}, VALUE_FORMAT='JSON', PARTITIONS=1,"
             " RETENTION_MS=-1);"
         )
-
-    def create_table(self, prefix: str) -> str:
-        """The statement; the topic's name begins with ``prefix``."""
+        yield self.stream, stream, {}
         columns = ", ".join(f"LATEST_BY_OFFSET({name}) AS {name}" for name in self.columns)
-        return (
+        table = (
             f"CREATE TABLE IF NOT EXISTS {self.table} WITH (KAFKA_TOPIC={ksqldb_text(prefix + self.table)})"
             f" AS SELECT {self.key}, {columns} FROM {self.stream} GROUP BY {self.key};"
         )
+        # By default, a query reads from the offset that is the latest when the query starts. It would miss
+        # the events before that.
+        yield self.table, table, {"auto.offset.reset": "earliest"}
 
     def insert(self, key: str, values: Mapping[str, str]) -> str:
         """The statement that records ``values`` under ``key``."""
@@ -111,12 +113,11 @@ class RecordStore:
     def read(self) -> Recorded:
         """The whole record; empty if neither this tool nor ksql-migrations ever ran."""
         tables = {source.name for source in self.client.tables()}
-        versions, statements = (self._rows(table, tables) for table in TABLES)
-        rendered_rows = [row for row in statements if row.get("STATEMENT_NUMBER") == RENDERED]
-        rendered = dict(self._read(STATEMENTS, row, _rendered_of) for row in rendered_rows)
+        versions, rows = (self._rows(table, tables) for table in TABLES)
+        numbered = [(row.get("STATEMENT_NUMBER"), row) for row in rows]
+        rendered = dict(self._read(STATEMENTS, row, _rendered_of) for number, row in numbered if number == RENDERED)
         records = [self._read(VERSIONS, row, partial(version_of, rendered=rendered)) for row in versions]
-        others = [row for row in statements if row.get("STATEMENT_NUMBER") != RENDERED]
-        sent = [self._read(STATEMENTS, row, statement_of) for row in others]
+        sent = [self._read(STATEMENTS, row, statement_of) for number, row in numbered if number != RENDERED]
         return Recorded(
             tuple(sorted(records, key=attrgetter("version"))), tuple(sorted(sent, key=attrgetter("version", "number")))
         )
@@ -131,15 +132,10 @@ class RecordStore:
         if names >= RECORD_NAMES:
             return
         prefix = topic_prefix(self.client)
-        # By default, a query reads from the offset that is the latest when the query starts. It would miss
-        # the events before that.
-        earliest = {"auto.offset.reset": "earliest"}
-        for record_table in TABLES:
+        for name, text, properties in chain.from_iterable(table.creating(prefix) for table in TABLES):
             # One by one: the objects of ksql-migrations have other properties, and stay as they are.
-            if record_table.stream not in names:
-                deliver(self.client, record_table.create_stream(prefix), {}, self._appears(record_table.stream))
-            if record_table.table not in names:
-                deliver(self.client, record_table.create_table(prefix), earliest, self._appears(record_table.table))
+            if name not in names:
+                deliver(self.client, text, properties, effect_if(partial(self._exists, name)))
 
     def settle(self) -> None:
         """Write what is noted, and wait until the tables show every write. Raises MigrationError if they do not."""
@@ -147,8 +143,18 @@ class RecordStore:
         marker = {"state": MARKER, "error_reason": token}
         self._noted.extend(table.insert(MARKER, marker) for table in TABLES)
         self.write()
-        for record_table in TABLES:
-            self._await(record_table, token)
+        for table in TABLES:
+            text = f"SELECT error_reason FROM {table.table} WHERE {table.key} = '{MARKER}';"
+            deadline = time.monotonic() + self.client.patience
+            while [row["ERROR_REASON"] for row in self.client.pull(text)] != [token]:
+                if time.monotonic() > deadline:
+                    raise MigrationError(
+                        f"{table.table} does not show a row that was written to {table.stream}"
+                        f" {self.client.patience:g} s ago\n  hint: look at its query in SHOW QUERIES and at its"
+                        " topic in SHOW TOPICS. If one of them is gone, DROP the table: the next run creates it"
+                        " again from the stream"
+                    )
+                time.sleep(self.client.wait / 5)
 
     def note_version(self, record: VersionRecord, current: VersionRecord | None) -> None:
         """Note a version, and the current version; None if no version is applied."""
@@ -165,7 +171,6 @@ class RecordStore:
         self._noted.extend([VERSIONS.insert(CURRENT, now), VERSIONS.insert(str(record.version), row_of(record))])
 
     def note_statements(self, records: Iterable[StatementRecord]) -> None:
-        """Note statements."""
         self._noted.extend(STATEMENTS.insert(f"{record.version}/{record.number}", row_of(record)) for record in records)
 
     def write(self) -> None:
@@ -205,8 +210,8 @@ class RecordStore:
     def _names(self) -> set[str]:
         return {source.name for source in (*self.client.streams(), *self.client.tables())}
 
-    def _appears(self, name: str) -> Search:
-        return effect_if(lambda: name in self._names())
+    def _exists(self, name: str) -> bool:
+        return name in self._names()
 
     def _rows(self, table: RecordTable, tables: set[str]) -> list[dict[str, Any]]:
         if table.table not in tables:
@@ -227,19 +232,6 @@ class RecordStore:
                 f" {table.key} = {key[:40]!r}: {type(error).__name__}: {str(error)[:200]}\n"
                 f"  hint: find out who wrote it, and INSERT a correct row with that key INTO {table.stream}"
             ) from error
-
-    def _await(self, table: RecordTable, token: str) -> None:
-        text = f"SELECT error_reason FROM {table.table} WHERE {table.key} = '{MARKER}';"
-        deadline = time.monotonic() + self.client.patience
-        while [row["ERROR_REASON"] for row in self.client.pull(text)] != [token]:
-            if time.monotonic() > deadline:
-                raise MigrationError(
-                    f"{table.table} does not show a row that was written to {table.stream}"
-                    f" {self.client.patience:g} s ago\n  hint: look at its query in SHOW QUERIES and at its"
-                    " topic in SHOW TOPICS. If one of them is gone, DROP the table: the next run creates it"
-                    " again from the stream"
-                )
-            time.sleep(self.client.wait / 5)
 
 
 def _rendered_of(row: Row) -> tuple[tuple[int, str], str]:

@@ -57,17 +57,17 @@ def wait(
     waiting = [CatchUp(query_id) for query_id in sinks]
     started = time.monotonic()
     while waiting:
-        names = sorted({sinks[name.query_id] for name in waiting})
-        described = {query_id.name: query_id for query_id in client.describe_all(names, extended=True)}
+        names = sorted({sinks[query.query_id] for query in waiting})
+        described = {source.name: source for source in client.describe_all(names, extended=True)}
         for query in waiting:
             offsets = _offsets(client, query.query_id, described.get(sinks[query.query_id]))
             progress = query.update(offsets)
             if not query.goals and time.monotonic() - started > silence:
                 query.is_done = True
             report(progress)
-        waiting = [name for name in waiting if not name.is_done]
+        waiting = [query for query in waiting if not query.is_done]
         if waiting and time.monotonic() - started > timeout:
-            late = ", ".join(name.query_id for name in waiting)
+            late = ", ".join(query.query_id for query in waiting)
             raise MigrationError(
                 f"{late}: not caught up after {timeout:g} s\n"
                 "  hint: the queries continue to run. Wait longer with --timeout"

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from opensea_metrics.core.quoting import ksqldb_text
 from opensea_metrics.deploy.client import KsqlClient, KsqlError
 from opensea_metrics.deploy.migrations.errors import MigrationError, PlanRefused
-from opensea_metrics.deploy.migrations.plan.steps import ApplyStep, Plan, refusal
+from opensea_metrics.deploy.migrations.plan.steps import ApplyStep, Plan
 from opensea_metrics.sql.language.statements.statements import Kind
 
 NOTHING = "OPENSEA_METRICS_DRY_RUN_ENDS_HERE"
@@ -36,7 +36,7 @@ def check_on_server(plan: Plan, client: KsqlClient) -> None:
             low = middle
         else:
             high, reason = middle, shorter
-    raise PlanRefused(refusal(steps[low], reason))
+    raise PlanRefused(steps[low].refusal(reason))
 
 
 def _reason(client: KsqlClient, steps: Iterable[ApplyStep]) -> str | None:
@@ -53,7 +53,7 @@ def _with_properties(steps: Iterable[ApplyStep]) -> Iterable[str]:
     """The statements, with SET and UNSET where the properties change."""
     current: dict[str, str] = {}
     for step in steps:
-        wanted = dict(step.properties)
+        wanted = dict(step.record.properties)
         for name in current.keys() - wanted.keys():
             yield f"UNSET {ksqldb_text(name)};"
         for name, value in wanted.items():

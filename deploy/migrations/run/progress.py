@@ -1,9 +1,11 @@
-"""The progress of a run, as data."""
+"""The progress of a run as data, and the message on the step at which it stopped."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+
+from opensea_metrics.deploy.migrations.plan.steps import Step, UndoStep
 
 
 @dataclass(frozen=True)
@@ -38,3 +40,20 @@ Report = Callable[[StepProgress | CatchUpProgress], None]
 
 def ignore(_: StepProgress | CatchUpProgress) -> None:
     """A report that does nothing."""
+
+
+def failure(progress: StepProgress, step: Step, reason: str) -> str:
+    """The message on a step that failed: which one, why, and what to do."""
+    reason = reason.replace("\n", "\n  ")
+    version, number, total = progress.version, progress.number, progress.total
+    if isinstance(step, UndoStep):
+        return (
+            f"version {version}: the rollback stopped at step {number} of {total} ({step.label}):\n  {reason}\n"
+            "  hint: remove the obstacle and roll back again: the rollback resumes at this step"
+        )
+    return (
+        f"{step.statement.place}: statement {step.record.number} of {total} of version {version} ({step.label})"
+        f" failed:\n  {reason}\n"
+        f"  {number - 1} of {total} statements of this version are applied, and stay in effect\n"
+        "  hint: fix the cause and apply again: apply resumes at this statement"
+    )

@@ -13,14 +13,14 @@ from collections.abc import Callable
 
 from opensea_metrics.core.quoting import ksqldb_quoted, ksqldb_text
 from opensea_metrics.deploy.client import KsqlClient, KsqlError
-from opensea_metrics.deploy.migrations.run.delivery import StatementRefused, deliver, effect_if
+from opensea_metrics.deploy.client.delivery import StatementRefused, deliver, effect_if
 from opensea_metrics.sql.language.statements.statements import dropping
 
 # Streams that exist only between two statements, to delete a topic over REST.
 PRIVATE_PREFIX = "OPENSEA_METRICS_DELETES_"
 
 DeleteByBroker = Callable[[str], None]
-"""Deletes a topic with Kafka's own client. Raises MigrationError."""
+"""Deletes a topic with Kafka's own client."""
 
 
 def private_name(topic: str) -> str:
@@ -43,10 +43,10 @@ def deleting(topic: str) -> tuple[str, str]:
     )
 
 
-def delete_topic(topic: str, client: KsqlClient, by_broker: DeleteByBroker | None) -> None:
+def delete_topic(topic: str, client: KsqlClient, by_broker: DeleteByBroker | None = None) -> None:
     """Delete a topic and wait until it is gone. A topic that is gone already is no error.
 
-    Raises ClientError or MigrationError.
+    Raises ClientError, and the errors of ``by_broker``.
     """
     if _exists(topic, client):
         if by_broker is not None:
