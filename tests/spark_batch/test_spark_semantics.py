@@ -38,7 +38,9 @@ AT_ONCE = 100
 
 def lowered(catalog: Catalog, relation: str, expressions: Sequence[str]) -> str:
     """A query in Spark's SQL whose columns are the expressions. Raises SqlError if one is refused."""
-    columns = ", ".join(f"{expression} AS v{number}" for number, expression in enumerate(expressions))
+    columns = ", ".join(
+        f"{expression} AS v{number}" for number, expression in enumerate(expressions)
+    )
     (statement,) = parse_script(f"SELECT {columns} FROM RUN_s;", "case")
     return spark_selects.rows(analyse(statement, statement.ast, dict(catalog.sources)), relation)
 
