@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from opensea_metrics.core.errors import SqlError
 from opensea_metrics.core.quoting import spark_column as quoted
@@ -29,9 +28,10 @@ from opensea_metrics.sql.language.queries.resolution import analyse
 from opensea_metrics.sql.language.queries.scope import Scope
 from opensea_metrics.sql.language.statements.parser import parse_script
 from opensea_metrics.sql.language.statements.statements import Kind
+from tests.parts.yaml_files import read_yaml
 
 FILE = Path(__file__).parents[1] / "embedded/semantics/scalars.yml"
-CASES: Any = yaml.safe_load(FILE.read_text(encoding="utf-8"))
+CASES: Any = read_yaml(FILE)
 AT_ONCE = 100
 """Expressions of one SELECT. Each query takes Spark some 50 ms of CPU time, whatever it computes."""
 
