@@ -154,7 +154,9 @@ def _answer(connection: socket.socket, answer: Answer, stop: threading.Event) ->
     with connection, suppress(OSError):
         received = b""
         while b"\r\n\r\n" not in received:
-            received += connection.recv(65_536)
+            if not (some := connection.recv(65_536)):
+                return  # the client has left
+            received += some
         for part in answer():
             if not part:
                 stop.wait(PAUSE)
