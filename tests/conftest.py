@@ -16,6 +16,8 @@ from tests.parts import kafka
 
 ONE_JVM = ("tests/spark_batch/", "tests/udfs/")
 """One worker runs these files, because a Spark takes 15 s of CPU time until its code is loaded and compiled."""
+LONGEST = "tests/spark_batch/test_recompute_sources.py"
+"""It has a Spark of its own: the worker of ONE_JVM would otherwise end long after the others."""
 LAST = "tests/sql/"
 
 
@@ -26,14 +28,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """With ``--dist loadfile``, the files of ONE_JVM go to one worker, one after the other."""
+    """With ``--dist loadfile``, the files of ONE_JVM but LONGEST go to one worker, one after the other."""
     if config.getvalue("dist") != "loadfile":
         return None
     from xdist.scheduler import LoadFileScheduling
 
     scheduling = LoadFileScheduling(config, log)
     file_of = scheduling._split_scope
-    scheduling._split_scope = lambda nodeid: ONE_JVM[0] if nodeid.startswith(ONE_JVM) else file_of(nodeid)
+
+    def scope(nodeid: str) -> str:
+        in_group = nodeid.startswith(ONE_JVM) and not nodeid.startswith(LONGEST)
+        return ONE_JVM[0] if in_group else str(file_of(nodeid))
+
+    scheduling._split_scope = scope
     return scheduling
 
 
