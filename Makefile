@@ -24,6 +24,9 @@ demo: $(VENV)/demo-ready ## run the whole thing on sample events and show metric
 
 install: $(VENV)/ready ## make .venv with everything for development
 
+# The command is started some hundred times. Without bytecode, each start would compile all its modules.
+unexport PYTHONDONTWRITEBYTECODE
+
 # Three files at a time, because tests wait half of their time; one after the other against a ksqlDB that they share.
 PYTEST = $(VENV)/bin/python -m pytest $(if $(KSQLDB_URL),,-n 3 --dist loadfile --no-loadscope-reorder)
 

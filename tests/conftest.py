@@ -7,16 +7,41 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 import structlog
 
 from tests.parts import kafka
 
+ONE_JVM = ("tests/spark_batch/", "tests/udfs/")
+"""One worker runs these files, because a Spark takes 15 s of CPU time until its code is loaded and compiled."""
+LONGEST = "tests/spark_batch/test_recompute_sources.py"
+"""It has a Spark of its own: the worker of ONE_JVM would otherwise end long after the others."""
+LAST = "tests/sql/"
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The short files of tests/sql are last, so that two workers end at nearly the same time."""
-    items.sort(key=lambda item: item.nodeid.startswith("tests/sql/"))
+    """The many files of one worker are first, and short files are last, so that all workers end at nearly one time."""
+    items.sort(key=lambda item: (not item.nodeid.startswith(ONE_JVM), item.nodeid.startswith(LAST)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With ``--dist loadfile``, the files of ONE_JVM but LONGEST go to one worker, one after the other."""
+    if config.getvalue("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    scheduling = LoadFileScheduling(config, log)
+    file_of = scheduling._split_scope
+
+    def scope(nodeid: str) -> str:
+        in_group = nodeid.startswith(ONE_JVM) and not nodeid.startswith(LONGEST)
+        return ONE_JVM[0] if in_group else str(file_of(nodeid))
+
+    scheduling._split_scope = scope
+    return scheduling
 
 
 @pytest.fixture(autouse=True, scope="session")

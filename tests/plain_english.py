@@ -143,12 +143,20 @@ def docstrings(tree: ast.Module) -> Iterator[str]:
                 yield _PARAMETER.sub("- ", cleandoc(text))
 
 
+def group_names() -> list[str]:
+    """The names of the groups: the pages, the help, and the messages and docstrings of each folder."""
+    pages = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
+    of_folders = [f"{kind} {folder}" for kind in ("messages", "docstrings") for folder in FOLDERS]
+    return [*(str(path.relative_to(ROOT)) for path in pages), "help", *of_folders]
+
+
 def groups() -> dict[str, list[str]]:
     """The texts of each group."""
-    files = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
-    texts = {str(path.relative_to(ROOT)): [path.read_text(encoding="utf-8")] for path in files}
+    texts: dict[str, list[str]] = {name: [] for name in group_names()}
+    for name in texts:
+        if name.endswith(".md"):
+            texts[name] = [(ROOT / name).read_text(encoding="utf-8")]
     texts["help"] = list(help_texts())
-    texts |= {f"{kind} {folder}": [] for kind in ("messages", "docstrings") for folder in FOLDERS}
     for path in source_files():
         name = str(path.relative_to(ROOT))
         folder = next(folder for folder in FOLDERS if name.startswith(folder))

@@ -15,8 +15,6 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from opensea_metrics.core.errors import SqlError
 from opensea_metrics.core.types import castable
 from opensea_metrics.deploy.embedded.queries.client_queries import TransientQuery
@@ -30,11 +28,12 @@ from opensea_metrics.sql.language.lowering import support
 from opensea_metrics.sql.language.lowering.refusals import DUCKDB, EMBEDDED, SPARK, Unsupported
 from opensea_metrics.sql.language.statements.parser import parse_statement
 from opensea_metrics.sql.language.statements.statements import Kind
+from tests.parts.yaml_files import read_yaml
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs/sql-support.md"
-EXAMPLES: dict[str, Any] = yaml.safe_load((ROOT / "tests/sql/support.yml").read_text(encoding="utf-8"))
-CALLS: list[dict[str, str]] = yaml.safe_load((ROOT / "tests/sql/functions.yml").read_text(encoding="utf-8"))["cases"]
+EXAMPLES: dict[str, Any] = read_yaml(ROOT / "tests/sql/support.yml")
+CALLS: list[dict[str, str]] = read_yaml(ROOT / "tests/sql/functions.yml")["cases"]
 CALLS_OVER = (
     "CREATE STREAM s (k VARCHAR KEY, i INT, b BIGINT, d DOUBLE, e DECIMAL(10, 2), f DECIMAL(6, 3), s VARCHAR,"
     " t BOOLEAN, da DATE, {time}ts TIMESTAMP, y BYTES, ai ARRAY<INT>, ab ARRAY<BIGINT>, ad ARRAY<DOUBLE>,"

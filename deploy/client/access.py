@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import ssl
 from collections.abc import Mapping
@@ -78,9 +79,9 @@ class Access:
                 "give http://host:port, or name this server in NO_PROXY"
             ) from None
 
-    def _tls(self) -> ssl.SSLContext | bool:
+    def _tls(self) -> ssl.SSLContext:
         if self.ca_file is None and self.cert_file is None and self.pinned_file is None:
-            return True
+            return _default_tls()
         trusted = self.pinned_file or self.ca_file
         try:
             context = ssl.create_default_context(cafile=trusted)
@@ -101,3 +102,9 @@ class Access:
                     f" {self.key_file or 'in it'}: {os_reason(error)}"
                 ) from error
         return context
+
+
+@functools.cache
+def _default_tls() -> ssl.SSLContext:
+    """Trusts the usual certificates, or those of SSL_CERT_FILE. Reading them takes 20 ms, so they are read once."""
+    return httpx.create_ssl_context()

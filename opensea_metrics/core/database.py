@@ -46,8 +46,10 @@ def open_database(
         },
     )
     try:
+        database.execute("BEGIN")  # one write to the disk for all statements
         for statement in setup:
             database.execute(statement)
+        database.execute("COMMIT")
         reachable = [os.path.realpath(directory) for directory in (temporary, *directories)]
         for statement in (
             f"SET GLOBAL allowed_directories = {_list(reachable)}",

@@ -128,10 +128,11 @@ ANSWERS: dict[str, Answer] = {
 
 @contextmanager
 def serving(answer: Answer) -> Iterator[str]:
-    """A server that gives this answer to each request; gives its URL."""
+    """A server that gives this answer to each request; gives its URL. At the end none of its threads runs."""
+    answering: list[tuple[threading.Thread, socket.socket]] = []
     with socket.create_server(("127.0.0.1", 0)) as listening:
         stop = threading.Event()
-        thread = threading.Thread(target=_accept, args=(listening, answer, stop), daemon=True)
+        thread = threading.Thread(target=_accept, args=(listening, answer, stop, answering), daemon=True)
         thread.start()
         try:
             yield f"http://127.0.0.1:{listening.getsockname()[1]}"
@@ -139,22 +140,36 @@ def serving(answer: Answer) -> Iterator[str]:
             stop.set()
             listening.shutdown(socket.SHUT_RDWR)
             thread.join()
+            for thread, connection in answering:
+                with suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
+                thread.join(60)
+            assert not any(thread.is_alive() for thread, _ in answering)
 
 
-def _accept(listening: socket.socket, answer: Answer, stop: threading.Event) -> None:
+def _accept(
+    listening: socket.socket,
+    answer: Answer,
+    stop: threading.Event,
+    answering: list[tuple[threading.Thread, socket.socket]],
+) -> None:
     while not stop.is_set():
         try:
             connection, _ = listening.accept()
         except OSError:
             return
-        threading.Thread(target=_answer, args=(connection, answer, stop), daemon=True).start()
+        thread = threading.Thread(target=_answer, args=(connection, answer, stop), daemon=True)
+        answering.append((thread, connection))
+        thread.start()
 
 
 def _answer(connection: socket.socket, answer: Answer, stop: threading.Event) -> None:
     with connection, suppress(OSError):
         received = b""
         while b"\r\n\r\n" not in received:
-            received += connection.recv(65_536)
+            if not (some := connection.recv(65_536)):
+                return  # the client has left
+            received += some
         for part in answer():
             if not part:
                 stop.wait(PAUSE)

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 from unittest.mock import Mock
 
-import yaml
 from starlette.routing import Route, WebSocketRoute
 from typer.models import ArgumentInfo, OptionInfo
 
@@ -28,13 +27,12 @@ from opensea_metrics.sql.language.catalog.changes import applied
 from opensea_metrics.sql.language.dialect import KsqlDB
 from opensea_metrics.sql.language.project.project import load_project, packaged_root
 from tests.docs.markdown import ROOT
+from tests.parts.yaml_files import read_yaml
 from tests.plain_english import source_files
 
 FOLDER = ROOT / "docs/reference"
 GENERATED = "\n\n`make docs` writes this page from the code, and a test compares them.\n"
-MEANINGS: dict[str, dict[str, list[str]]] = yaml.safe_load(
-    (Path(__file__).parent / "metrics.yml").read_text(encoding="utf-8")
-)
+MEANINGS: dict[str, dict[str, list[str]]] = read_yaml(Path(__file__).parent / "metrics.yml")
 
 
 def cell(text: object) -> str:
@@ -165,7 +163,7 @@ def _env_sections() -> Iterator[tuple[str, list[list[str]]]]:
 
 
 def _yaml_settings() -> list[list[str]]:
-    values = yaml.safe_load((packaged_root() / "settings.yml").read_text(encoding="utf-8"))
+    values = read_yaml(packaged_root() / "settings.yml")
     rows: list[list[str]] = []
     comment: list[str] = []
     for line in (packaged_root() / "settings.yml").read_text(encoding="utf-8").splitlines():

@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from opensea_metrics.core.types import MapType
 from opensea_metrics.deploy.embedded.queries import reply_values
 from opensea_metrics.sql.language.catalog.sources import Column
 from opensea_metrics.sql.language.values.topic_json import dump
+from tests.parts.yaml_files import read_yaml
 
-_CASES: list[dict[str, Any]] = yaml.safe_load(Path(__file__).with_suffix(".yml").read_text(encoding="utf-8"))
+_CASES: list[dict[str, Any]] = read_yaml(Path(__file__).with_suffix(".yml"))
 
 
 @dataclass(frozen=True)

@@ -15,13 +15,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import yaml
 
 from tests.embedded.conformance import Case, Run, differences
 from tests.embedded.conftest import SERVERS
+from tests.parts.yaml_files import read_yaml
 
 FILES = {
-    path.stem: yaml.safe_load(path.read_text(encoding="utf-8"))
+    path.stem: read_yaml(path)
     for path in sorted((Path(__file__).parent / "replies").glob("*.yml"))
 }
 CASES = [

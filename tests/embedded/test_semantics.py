@@ -17,16 +17,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from opensea_metrics.deploy.embedded import trial
 from tests.embedded.conformance import Case, Run
 from tests.embedded.conftest import SERVERS
 from tests.embedded.records import as_json
+from tests.parts.yaml_files import read_yaml
 
 FOLDER = Path(__file__).parent / "semantics"
 FILES: dict[str, Any] = {
-    path.stem: yaml.safe_load(path.read_text(encoding="utf-8"))
+    path.stem: read_yaml(path)
     for path in sorted(FOLDER.glob("*.yml"))
 }
 REFUSAL = "is not supported by the embedded server. ksqlDB supports it."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import cache
 from typing import Any
 
 import orjson
@@ -10,14 +11,28 @@ import orjson
 from opensea_metrics.producer import market, sample
 from opensea_metrics.producer.envelope import Record, decode
 
-DAY = [record for record in map(decode, sample.frames(20_000, 1, sample.DAY_START, 24 * sample.HOUR, 0.2))
-       if isinstance(record, Record)]  # fmt: skip
-PAYLOADS = {kind: [orjson.loads(record.value)["payload"]["payload"] for record in DAY if record.event == kind]
-            for kind in ("item_sold", "item_transferred")}  # fmt: skip
-SALES = [sale for sale in PAYLOADS["item_sold"] if "maker" in sale]  # an odd frame is a sale without anything
+Event = dict[str, Any]
 
 
-def usd(sale: dict[str, Any]) -> float | None:
+@cache
+def day() -> list[Record]:
+    """The records of one day."""
+    frames = sample.frames(20_000, 1, sample.DAY_START, 24 * sample.HOUR, 0.2)
+    return [record for record in map(decode, frames) if isinstance(record, Record)]
+
+
+@cache
+def payloads(kind: str) -> list[Event]:
+    """The payloads of a kind of event on that day."""
+    return [orjson.loads(record.value)["payload"]["payload"] for record in day() if record.event == kind]
+
+
+def sales() -> list[Event]:
+    """The sales of the day. An odd frame is a sale without anything."""
+    return [sale for sale in payloads("item_sold") if "maker" in sale]
+
+
+def usd(sale: Event) -> float | None:
     """The price of a sale in USD, None if it has none that is a number."""
     try:
         token = sale["payment_token"]
@@ -33,7 +48,7 @@ def test_slugs_differ_and_floors_fall_with_the_rank() -> None:
 
 
 def test_a_day_of_twenty_thousand_events_is_worth_a_few_million_dollars() -> None:
-    prices = [price for sale in SALES if (price := usd(sale)) is not None]
+    prices = [price for sale in sales() if (price := usd(sale)) is not None]
     assert len(prices) > 3_500
     assert 1_000_000 < sum(prices) < 20_000_000
     assert max(prices) < 250_000
@@ -43,17 +58,17 @@ def test_sales_are_near_the_floor_of_their_collection() -> None:
     floors = {collection.slug: collection for collection in market.collections()}
     relative = sorted(
         price / floors[sale["collection"]["slug"]].floor_at(sample.DAY_START)
-        for sale in SALES
+        for sale in sales()
         if sale["collection"] and (price := usd(sale)) is not None
     )
     assert 0.95 < relative[len(relative) // 2] < 1.5
 
 
 def test_the_transfer_of_a_sale_goes_from_the_seller_to_the_buyer() -> None:
-    sales = {sale["transaction"]["hash"]: sale for sale in SALES}
+    sale_of = {sale["transaction"]["hash"]: sale for sale in sales()}
     directions: Counter[str] = Counter()
-    for transfer in PAYLOADS["item_transferred"]:
-        if sale := sales.get(transfer["transaction"]["hash"]):
+    for transfer in payloads("item_transferred"):
+        if sale := sale_of.get(transfer["transaction"]["hash"]):
             accounts = transfer["from_account"]["address"], transfer["to_account"]["address"]
             maker, taker = sale["maker"]["address"], sale["taker"]["address"]
             directions["listing" if accounts == (maker, taker) else "offer"] += 1
@@ -63,8 +78,8 @@ def test_the_transfer_of_a_sale_goes_from_the_seller_to_the_buyer() -> None:
 
 def test_rings_trade_a_few_items_among_themselves() -> None:
     ring = {f"0x{10**6 + c.rank * 3 + member:040x}" for c in market.collections() if c.has_ring for member in range(3)}
-    wash = [sale for sale in SALES if {sale["maker"]["address"], sale["taker"]["address"]} <= ring]
-    assert 20 < len(wash) < len(SALES) / 10
+    wash = [sale for sale in sales() if {sale["maker"]["address"], sale["taker"]["address"]} <= ring]
+    assert 20 < len(wash) < len(sales()) / 10
     assert all(sale["maker"] != sale["taker"] for sale in wash)
     assert {sale["item"]["nft_id"].rpartition("/")[2] for sale in wash} == {"0", "1", "2"}
 
@@ -77,6 +92,6 @@ def test_the_demo_shows_two_hours_that_ended_just_now() -> None:
 
 def test_many_accounts_trade() -> None:
     """As many sales as a page of the demo has."""
-    accounts = Counter(sale[role]["address"] for sale in SALES[:294] for role in ("maker", "taker"))
+    accounts = Counter(sale[role]["address"] for sale in sales()[:294] for role in ("maker", "taker"))
     assert 200 < len(accounts) < 450
     assert max(accounts.values()) < 40

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from opensea_metrics.core.types import spark as spark_type
 from opensea_metrics.sql.language.catalog.catalog import Catalog
@@ -18,10 +17,11 @@ from opensea_metrics.sql.language.lowering.spark.expressions import SparkLowerin
 from opensea_metrics.sql.language.queries.resolution import analyse
 from opensea_metrics.sql.language.queries.scope import Scope
 from opensea_metrics.sql.language.statements.parser import parse_statement
+from tests.parts.yaml_files import read_yaml
 from tests.spark_batch.test_spark_semantics import plain
 
 FILE = Path(__file__).parents[1] / "embedded/semantics/tables.yml"
-TABLES: Any = yaml.safe_load(FILE.read_text(encoding="utf-8"))
+TABLES: Any = read_yaml(FILE)
 NAMES = (
     "correlation of columns", "standard deviation", "the only value", "the greatest rows", "histogram",
     "functions in having", "combinations", "two lists of combinations",

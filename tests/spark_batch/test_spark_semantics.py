@@ -9,11 +9,11 @@ import base64
 import datetime
 import decimal
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from opensea_metrics.core.errors import SqlError
 from opensea_metrics.core.quoting import spark_column as quoted
@@ -28,16 +28,21 @@ from opensea_metrics.sql.language.queries.resolution import analyse
 from opensea_metrics.sql.language.queries.scope import Scope
 from opensea_metrics.sql.language.statements.parser import parse_script
 from opensea_metrics.sql.language.statements.statements import Kind
+from tests.parts.yaml_files import read_yaml
 
 FILE = Path(__file__).parents[1] / "embedded/semantics/scalars.yml"
-CASES: Any = yaml.safe_load(FILE.read_text(encoding="utf-8"))
-AT_ONCE = 30
+CASES: Any = read_yaml(FILE)
+AT_ONCE = 100
+"""Expressions of one SELECT. Each query takes Spark some 50 ms of CPU time, whatever it computes."""
 
 
-def lowered(catalog: Catalog, expression: str) -> Any:
-    """The SELECT's analysis; SqlError for what ksqlDB refuses, too."""
-    (statement,) = parse_script(f"SELECT {expression} AS v FROM RUN_s;", "case")
-    return analyse(statement, statement.ast, dict(catalog.sources))
+def lowered(catalog: Catalog, relation: str, expressions: Sequence[str]) -> str:
+    """A query in Spark's SQL whose columns are the expressions. Raises SqlError if one is refused."""
+    columns = ", ".join(
+        f"{expression} AS v{number}" for number, expression in enumerate(expressions)
+    )
+    (statement,) = parse_script(f"SELECT {columns} FROM RUN_s;", "case")
+    return spark_selects.rows(analyse(statement, statement.ast, dict(catalog.sources)), relation)
 
 
 @pytest.fixture(scope="module")
@@ -72,31 +77,30 @@ def given(spark: Any) -> tuple[Catalog, str]:
 def computed(spark: Any, given: tuple[Catalog, str]) -> dict[str, Any]:
     """What Spark gives for each expression, or the error."""
     catalog, relation = given
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     queries: dict[str, str] = {}
     for case in CASES["cases"]:
+        expression = case["expression"]
         try:
-            analysis = lowered(catalog, case["expression"])
-            queries[case["expression"]] = spark_selects.rows(analysis, relation)
+            queries[expression] = lowered(catalog, relation, [expression])
         except SqlError as error:
-            found[case["expression"]] = error
+            values[expression] = error
     python.register(spark, " ".join(queries.values()))
     texts = list(queries)
+    alone: list[str] = []
     for start in range(0, len(texts), AT_ONCE):
         some = texts[start : start + AT_ONCE]
-        joined = " CROSS JOIN ".join(
-            f"(SELECT V AS v{i} FROM ({queries[each]}))" for i, each in enumerate(some)
-        )
         try:
-            row = spark.sql(f"SELECT * FROM {joined}").collect()[0]
-            found |= dict(zip(some, row, strict=True))
+            (row,) = spark.sql(lowered(catalog, relation, some)).collect()
+            values |= dict(zip(some, row[: len(some)], strict=True))
         except Exception:
-            for each in some:
-                try:
-                    found[each] = spark.sql(queries[each]).collect()[0]["V"]
-                except Exception as error:
-                    found[each] = error
-    return found
+            alone += some
+    for expression in alone:
+        try:
+            values[expression] = spark.sql(queries[expression]).collect()[0][0]
+        except Exception as error:
+            values[expression] = error
+    return values
 
 
 def plain(value: Any) -> Any:

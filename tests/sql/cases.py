@@ -7,18 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from opensea_metrics.sql.language.catalog.catalog import Catalog
 from opensea_metrics.sql.language.catalog.changes import applied
 from opensea_metrics.sql.language.statements.parser import parse_script
+from tests.parts.yaml_files import read_yaml
 
 FOLDER = Path(__file__).parent
 
 
 def load(name: str) -> Any:
     """The content of a file, without its suffix."""
-    return yaml.safe_load((FOLDER / f"{name}.yml").read_text(encoding="utf-8"))
+    return read_yaml(FOLDER / f"{name}.yml")
 
 
 def each(cases: Iterable[dict[str, Any]], *keys: str) -> pytest.MarkDecorator:

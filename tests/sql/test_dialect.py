@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlglot import exp
@@ -22,6 +21,7 @@ from opensea_metrics.sql.language.statements.statements import (
     terminating,
     written,
 )
+from tests.parts.yaml_files import read_yaml
 
 ROOT = Path(__file__).parents[2]
 
@@ -47,13 +47,14 @@ def texts(value: Any) -> Iterator[str]:
 
 def known() -> Iterator[Statement]:
     """Every statement in the data of the conformance tests, and calls of all functions."""
-    for path in sorted((ROOT / "tests").rglob("*.yml")):
-        for text in texts(yaml.safe_load(path.read_text(encoding="utf-8"))):
-            for form in (text, f"SELECT {text} AS x FROM s;"):
-                try:
-                    yield from parse_script(form, path.name)
-                except SqlError:
-                    continue  # it shows what is no statement
+    files = sorted((ROOT / "tests").rglob("*.yml"))
+    names = {text: path.name for path in files for text in texts(read_yaml(path))}
+    for text, name in names.items():
+        for form in (text, f"SELECT {text} AS x FROM s;"):
+            try:
+                yield from parse_script(form, name)
+            except SqlError:
+                continue  # it shows what is no statement
 
 
 def test_every_statement_of_the_project() -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from opensea_metrics.core.errors import SqlError
 from opensea_metrics.deploy.embedded.engine import Engine
@@ -27,10 +26,9 @@ from opensea_metrics.sql.language.queries.analysis import Analysis
 from opensea_metrics.sql.language.queries.resolution import analyse
 from opensea_metrics.sql.language.statements.parser import parse_statement
 from tests.embedded.conformance import Run
+from tests.parts.yaml_files import read_yaml
 
-TABLE: dict[str, Any] = yaml.safe_load(
-    (Path(__file__).parent / "functions.yml").read_text(encoding="utf-8")
-)
+TABLE: dict[str, Any] = read_yaml(Path(__file__).parent / "functions.yml")
 CASES: list[dict[str, str]] = TABLE["cases"]
 GIVEN = str(TABLE["given"]).replace("RUN_", "")
 NOTHING = "DESCRIBE there_is_no_such_stream;"

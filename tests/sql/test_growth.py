@@ -44,7 +44,7 @@ def test_the_steps_of_reading_grow_with_the_text(unit: str, frame: str) -> None:
     def steps(size: int) -> int:
         return calls_of(lambda: read(frame.replace("{}", unit * (size // len(unit)))))
 
-    assert steps(16_000) < 5 * steps(4_000)
+    assert steps(8_000) < 4.5 * steps(2_000)
 
 
 @pytest.mark.parametrize("unit", HOSTILE, ids=repr)

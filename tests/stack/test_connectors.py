@@ -11,17 +11,15 @@ from threading import Thread
 from typing import Any
 
 import pytest
-import yaml
 
 from opensea_metrics.sql.language.project.project import load_settings
+from tests.parts.yaml_files import read_yaml
 
 FOLDER = Path("deploy/compose/connect/connectors")
 CONFIGS: dict[str, dict[str, str]] = {
     path.stem: json.loads(path.read_text()) for path in sorted(FOLDER.glob("*.json"))
 }
-OPTIONS: dict[str, list[str]] = yaml.safe_load(
-    (Path(__file__).parent / "connector_options.yml").read_text()
-)
+OPTIONS: dict[str, list[str]] = read_yaml(Path(__file__).parent / "connector_options.yml")
 SETTINGS = load_settings(Path("sql"), {})
 SINKS = {
     "cassandra-global-metrics": (SETTINGS["global_topic"], "opensea.global_metrics"),

@@ -82,17 +82,14 @@ def test_duckdb(definition: Definition, duckdb_engine: engines.DuckDb) -> None:
     assert check.differences(definition, [duckdb_engine], COUNT) == []
 
 
+@pytest.fixture(scope="module")
+def spark_engine(spark: SparkSession) -> engines.Spark:
+    return engines.Spark(spark)
+
+
 @named(ECHOES)
-def test_spark(definition: Definition, spark: SparkSession) -> None:
-    engine = _spark(spark)
-    assert check.differences(definition, [engine], COUNT) == []
-
-
-_ENGINES: dict[int, engines.Spark] = {}
-
-
-def _spark(session: SparkSession) -> engines.Spark:
-    return _ENGINES.setdefault(id(session), engines.Spark(session))
+def test_spark(definition: Definition, spark_engine: engines.Spark) -> None:
+    assert check.differences(definition, [spark_engine], COUNT) == []
 
 
 @pytest.fixture(scope="module")
