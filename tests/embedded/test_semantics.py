@@ -50,12 +50,42 @@ def begun(servers: dict[str, str]) -> Iterator[Callable[[str, str], Run]]:
         run.clean_up()
 
 
+AT_ONCE = 40
+"""Expressions of one query. The embedded server takes some 40 ms of CPU time for a query, whatever it computes."""
+
+
+@pytest.fixture(scope="module")
+def computed(begun: Callable[[str, str], Run]) -> Mapping[str, tuple[Any, str]]:
+    """For expressions of an embedded server: value and type. Leaves out those of a query that is refused."""
+    run = begun("embedded", "scalars")
+    texts = [
+        case["expression"]
+        for case in FILES["scalars"]["cases"]
+        if not ("fails" in case or case.get("refused"))
+    ]
+    results: dict[str, tuple[Any, str]] = {}
+    for start in range(0, len(texts), AT_ONCE):
+        some = texts[start : start + AT_ONCE]
+        columns = ", ".join(f"{text} AS v{number}" for number, text in enumerate(some))
+        reply = run.ask({"query_stream": f"SELECT {columns} FROM RUN_s;", "accept": "application/json"})
+        if reply.status == 200:
+            header, values = reply.body
+            results |= dict(zip(some, zip(values, header["columnTypes"], strict=True), strict=True))
+    return results
+
+
 @pytest.mark.parametrize("kind", SERVERS)
 @pytest.mark.parametrize(
     "case", [pytest.param(case, id=case["expression"]) for case in FILES["scalars"]["cases"]]
 )
-def test_expression(begun: Callable[[str, str], Run], kind: str, case: Case) -> None:
+def test_expression(
+    begun: Callable[[str, str], Run], computed: Mapping[str, tuple[Any, str]], kind: str, case: Case
+) -> None:
     run = begun(kind, "scalars")
+    value = case.get("value") if run.is_real else case.get("embedded", case.get("value"))
+    if not run.is_real and case["expression"] in computed:
+        assert computed[case["expression"]] == (value, case["type"])
+        return
     sql = f"SELECT {case['expression']} AS v FROM RUN_s;"
     reply = run.ask({"query_stream": sql, "accept": "application/json"})
     if "fails" in case or (not run.is_real and case.get("refused")):
@@ -66,9 +96,6 @@ def test_expression(begun: Callable[[str, str], Run], kind: str, case: Case) -> 
         return
     assert reply.status == 200, reply.text
     header, *rows = reply.body
-    value = case["value"]
-    if not run.is_real and "embedded" in case:
-        value = case["embedded"]
     assert rows == [[value]]
     assert header["columnTypes"] == [case["type"]]
 
