@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import yaml
@@ -28,7 +28,6 @@ from opensea_metrics.spark_batch.period import (
     settle,
 )
 from opensea_metrics.spark_batch.pipeline import TargetError, choose, plan, windows_of
-from opensea_metrics.spark_batch.settings import BatchSettings
 from opensea_metrics.sql.language.catalog.catalog import Catalog
 from opensea_metrics.sql.language.catalog.changes import check
 from opensea_metrics.sql.language.catalog.sources import Source as Stream
@@ -36,6 +35,9 @@ from opensea_metrics.sql.language.lowering import support
 from opensea_metrics.sql.language.lowering.refusals import DUCKDB, SPARK
 from opensea_metrics.sql.language.project.project import Project, load_project
 from opensea_metrics.udfs import registry
+
+if TYPE_CHECKING:
+    from opensea_metrics.spark_batch.settings import BatchSettings
 
 DAY_MS = 24 * HOUR_MS
 LONG_FORM = ("global", "collections")
@@ -115,7 +117,7 @@ def prepare(
     listing = source.listing(*bounds)
     files = listing.newest
     job = BatchJob(pipeline, source, files, period, listing.refused)
-    return Prepared(project, request, windows, job, _engine(request.engine, files, settings or BatchSettings()))
+    return Prepared(project, request, windows, job, _engine(request.engine, files, settings))
 
 
 def recompute(
@@ -254,9 +256,12 @@ def _long_form(project: Project, catalog: Catalog, wanted: str) -> list[str]:
     return names
 
 
-def _engine(asked: str, files: Sequence[ArchiveFile], settings: BatchSettings) -> str:
+def _engine(asked: str, files: Sequence[ArchiveFile], settings: BatchSettings | None) -> str:
     if asked != "auto":
         return asked
+    from opensea_metrics.spark_batch.settings import BatchSettings
+
+    settings = settings or BatchSettings()
     large = sum(file.size for file in files) >= settings.spark_from_gb * 1024**3
     return "spark" if settings.spark_master or large else "duckdb"
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 from opensea_metrics.core.errors import OpenSeaMetricsError
@@ -104,7 +106,19 @@ class Definition:
     arrow: Callable[..., Any] | None = None
     duckdb: str | None = None
     description: str = ""
-    examples: str = ""
+    doc: str = ""
+
+    @cached_property
+    def examples(self) -> str:
+        """The examples in the docstring ``doc``."""
+        if ">>>" not in self.doc:
+            return ""
+        import doctest  # takes long to import
+
+        examples = doctest.DocTestParser().get_examples(self.doc)
+        return "\n".join(
+            f">>> {textwrap.indent(e.source, '... ')[4:].rstrip()}\n{e.want.rstrip()}" for e in examples
+        )
 
     @property
     def signature(self) -> str:

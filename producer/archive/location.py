@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import fsspec
 
@@ -24,9 +24,10 @@ from opensea_metrics.producer.archive.layout import (
     with_offsets,
 )
 from opensea_metrics.producer.archive.listing import File, Listing
-from opensea_metrics.producer.archive.s3 import S3Settings
 from opensea_metrics.producer.archive.text import DescriptorReader, Raw
-from opensea_metrics.producer.environment import without_secrets
+
+if TYPE_CHECKING:  # classes of settings take long to import, and a folder needs none
+    from opensea_metrics.producer.archive.s3 import S3Settings
 
 DAY_MS = 24 * HOUR_MS
 _YEAR = "year="
@@ -228,6 +229,9 @@ def open_archive(url: str | Path) -> Archive:
     if not separator or scheme == "file":
         path = Path(rest if separator else given).absolute()
         return Archive(str(path), str(path), fsspec.filesystem("file"))
+    from opensea_metrics.producer.archive.s3 import S3Settings
+    from opensea_metrics.producer.environment import without_secrets
+
     if scheme not in ("s3", "s3a") or not rest:
         raise ArchiveError(f"{without_secrets(given)}: an archive is a folder, or s3a://bucket/path")
     if set("@:") & set(rest.partition("/")[0]):
