@@ -50,6 +50,8 @@ _LANES = 4
 """The most lanes. Each needs about 30 MB."""
 _GROUPS = 4
 """Groups per lane, unless their files are too small, so that no lane waits long for the others."""
+_COMPACTED_GROUPS = 2
+"""The same for compacted files. Their records take little time beside the planning of a group's statements."""
 _LEAST = 8 * 1024 * 1024
 """The least packed bytes in a group, so that planning its statements takes little time."""
 _PIECE = 200_000
@@ -209,7 +211,9 @@ class DuckDbResults:
         """
         processors = number(self._database, "SELECT current_setting('threads')")
         most = min(max(2, processors), _LANES)  # with two lanes, one can wait for a bucket
-        groups = list(shared_out(self._job.files, _GROUPS * most, _LEAST)) or [[]]
+        are_compacted = all(file.form == "parquet" for file in self._job.files)
+        per_lane = _COMPACTED_GROUPS if are_compacted else _GROUPS
+        groups = list(shared_out(self._job.files, per_lane * most, _LEAST)) or [[]]
         lanes = min(most, len(groups))
         self._database.execute(f"SET threads = {max(1, processors - lanes + 1)}")
         take = partial(self._take, finished=adding_up(self._job.files, progress))

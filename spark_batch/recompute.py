@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
 DAY_MS = 24 * HOUR_MS
 LONG_FORM = ("global", "collections")
+_ENGINE = "opensea_metrics.spark_batch.{}_engine"
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,8 @@ def prepare(
 
     Raises SqlError, PeriodError, TargetError or ArchiveError.
     """
+    if request.engine != "spark":  # imported while another process renders the statements
+        Thread(target=import_module, args=(_ENGINE.format("duckdb"),), daemon=True).start()
     available = _bounds(source, request)
     period = settle(request.windows, request.first, request.end, request.trailing, available)
     windows = [_sized(window, period) for window in request.windows]
@@ -160,7 +164,7 @@ def computed(prepared: Prepared, progress: Progress) -> Iterator[Results]:
         support.check_recompute(catalog, query, name)
         if prepared.job.pipeline.drops_late(query):
             support.check_late(catalog, query, name)
-    engine = import_module(f"opensea_metrics.spark_batch.{prepared.engine}_engine")
+    engine = import_module(_ENGINE.format(prepared.engine))
     computation: AbstractContextManager[Results] = engine.computed(prepared.job, progress)
     with computation as results:
         yield results
