@@ -39,10 +39,15 @@ class Parameter:
 
 @dataclass(frozen=True)
 class NativeState:
-    """A state in DuckDB's SQL that Python finishes: its type, and the Python state of its value."""
+    """A state in DuckDB's SQL that Python finishes.
+
+    ``given`` is what Python gets of the state ``{a}``, in SQL. ``type`` is the type of that, and ``read`` makes the
+    Python state of its value.
+    """
 
     type: str
     read: Callable[[Any], Any]
+    given: str = "{a}"
 
 
 @dataclass(frozen=True)
@@ -139,7 +144,10 @@ class Definition:
         """An aggregate in parts, with its constants given as SQL. The parts are its native form, or calls of the
         functions that ``udfs.duckdb`` registers for it."""
         named = "".join(f", {{{p.name}}}" for p in self.constants)
-        finish = f"{quoted(f'{self.name}_finish')}({{a}}{named})"
+        given = "{a}"
+        if self.native and isinstance(self.native.finish, NativeState):
+            given = self.native.finish.given
+        finish = f"{quoted(f'{self.name}_finish')}({given}{named})"
         if native := self.native:
             if isinstance(native.finish, str):
                 finish = native.finish
