@@ -143,5 +143,4 @@ def test_an_error_of_a_result_reaches_its_reader_and_ends_the_others(
     monkeypatch.setattr(PartialGroupings, "finish", finished)
     prepared = prepare(request("1 hour"), open_archive(topic), SQL)
     with pytest.raises(MemoryExhausted, match="no more"), computed(prepared, lambda done, total: None) as results:
-        assert results.counts.used > 400
         results.table("ASSET_1_HOUR")
