@@ -14,9 +14,8 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings import SettingsError as UnreadableValue
 
+from opensea_metrics.core.environment import ENV_FILE
 from opensea_metrics.core.errors import OpenSeaMetricsError, os_reason
-
-ENV_FILE = ".env"
 
 
 class SettingsError(OpenSeaMetricsError):

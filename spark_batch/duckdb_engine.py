@@ -3,13 +3,15 @@
 A lane decodes a group in chunks. It keeps only the needed columns of a chunk, until the groupings have computed
 their parts from it. So memory holds one chunk per lane and the parts, whatever the archive's size. Data beyond the
 limit of ``memory`` goes to disk.
+
+After the pass, threads compute the results. Their user can read one while the threads compute the others.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import CancelledError, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -48,12 +50,16 @@ _LANES = 4
 """The most lanes. Each needs about 30 MB."""
 _GROUPS = 4
 """Groups per lane, unless their files are too small, so that no lane waits long for the others."""
+_COMPACTED_GROUPS = 2
+"""The same for compacted files. Their records take little time beside the planning of a group's statements."""
 _LEAST = 8 * 1024 * 1024
 """The least packed bytes in a group, so that planning its statements takes little time."""
 _PIECE = 200_000
 """Rows of results that later groupings read at a time."""
 _THREADS = 2
 """For results, at most: each thread holds lists of its own of the rows at hand."""
+_RESULTS = 2
+"""The number of results that are computed at the same time. Most have too few rows for two threads."""
 
 
 @contextmanager
@@ -64,11 +70,15 @@ def computed(job: BatchJob, progress: Progress) -> Iterator[DuckDbResults]:
     compacted = [file for file in job.files if file.form == "parquet"]
     with chunks.database(
         directories=job.source.folders(compacted), adjustable=("memory_limit", "threads")
-    ) as (database, folder):
+    ) as (database, folder), ThreadPoolExecutor(_RESULTS) as pool:
         duckdb_udfs.register(database)
-        results = DuckDbResults(database, job, folder)
-        results.compute(progress)
-        yield results
+        results = DuckDbResults(database, job, folder, pool)
+        try:
+            results.compute(progress)
+            yield results
+        except BaseException:
+            results.stop()
+            raise
 
 
 @dataclass
@@ -86,10 +96,14 @@ class _Taken:
 
 
 class DuckDbResults:
-    """The results, in a database that is open as long as they are used."""
+    """The results, in a database that is open as long as they are used. ``pool`` has the threads that compute them."""
 
-    def __init__(self, database: duckdb.DuckDBPyConnection, job: BatchJob, folder: Path) -> None:
+    def __init__(
+        self, database: duckdb.DuckDBPyConnection, job: BatchJob, folder: Path, pool: ThreadPoolExecutor
+    ) -> None:
         self._database = database
+        self._pool = pool
+        self._waiting: dict[str, Future[None]] = {}
         self._folder = folder
         self._job = job
         self._pipeline = job.pipeline
@@ -109,7 +123,7 @@ class DuckDbResults:
         return self._counts
 
     def compute(self, progress: Progress) -> None:
-        """Compute all results. Called once."""
+        """Read the archive, and begin to compute all results. Called once."""
         all_parts = {query.id: PartialGroupings(self._database, self._memory, query) for query in self._pipeline.first}
         read: list[tuple[str | None, int, int]] = []
         damaged: dict[str, Damage] = {}
@@ -122,30 +136,54 @@ class DuckDbResults:
                 read += taken.read
                 damaged |= taken.damaged
         self._counts = counted(read, damaged, self._job.files)
-        for parts in all_parts.values():
-            self._finish(parts)
+        for query in self._pipeline.first:
+            self._begin(query, partial(self._finish, all_parts[query.id]))
         for source in self._pipeline.inputs:
             self._ordered.keep_input(source, f"SELECT * FROM {_input(source)}")
             self._database.execute(f"DROP TABLE {_input(source)}")
         for query in self._pipeline.first:
             self._ordered.keep_history(query)
         for query in self._pipeline.later:
-            self._ordered.compute(query, self._relation, self._group)
+            self._begin(query, partial(self._compute_later, query))
 
-    def _group(self, query: Query, relation: str) -> None:
+    def stop(self) -> None:
+        """Interrupt all that is computed. Nothing else begins."""
+        self._stopped = True
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        while self._lanes:  # repeated, because a lane may have been between two queries
+            for lane in self._lanes.copy():
+                lane.interrupt()
+            time.sleep(0.01)
+
+    def _begin(self, query: Query, work: Callable[[duckdb.DuckDBPyConnection], None]) -> None:
+        """Compute a result beside the others. It is computed at once if the order of records matters."""
+        if self._pipeline.is_ordered:
+            work(self._database)
+            return
+
+        def in_thread() -> None:
+            with self._lane() as lane:
+                work(lane)
+
+        self._waiting[query.id] = self._pool.submit(in_thread)
+
+    def _compute_later(self, query: Query, connection: duckdb.DuckDBPyConnection) -> None:
+        self._ordered.compute(query, self._relation, partial(self._group, connection))
+
+    def _group(self, connection: duckdb.DuckDBPyConnection, query: Query, relation: str) -> None:
         """Compute a grouping from the rows of a relation."""
-        parts = PartialGroupings(self._database, self._memory, query)
+        parts = PartialGroupings(connection, self._memory, query)
         if self._pipeline.drops_late(query):
             placed = f"SELECT *, _part AS ROWPARTITION FROM ({relation})"
             time = stream_time(query.analysis, {})
-            parts.add(compute_part(self._database, self._memory, query, placed, "0", time))
-            self._finish(parts)
+            parts.add(compute_part(connection, self._memory, query, placed, "0", time))
+            self._finish(parts, connection)
             return
-        end = number(self._database, f"SELECT coalesce(max(_off), 0) + 1 FROM ({relation})")
+        end = number(connection, f"SELECT coalesce(max(_off), 0) + 1 FROM ({relation})")
         for low in range(0, end, _PIECE):
             piece = f"SELECT * FROM ({relation}) WHERE _off >= {low} AND _off < {low + _PIECE}"
-            parts.add(compute_part(self._database, self._memory, query, piece, str(low)))
-        self._finish(parts)
+            parts.add(compute_part(connection, self._memory, query, piece, str(low)))
+        self._finish(parts, connection)
 
     def _keep_input(self, source: Source, part: str) -> None:
         """Add a table of a stream's records to those before it."""
@@ -173,7 +211,9 @@ class DuckDbResults:
         """
         processors = number(self._database, "SELECT current_setting('threads')")
         most = min(max(2, processors), _LANES)  # with two lanes, one can wait for a bucket
-        groups = list(shared_out(self._job.files, _GROUPS * most, _LEAST)) or [[]]
+        are_compacted = all(file.form == "parquet" for file in self._job.files)
+        per_lane = _COMPACTED_GROUPS if are_compacted else _GROUPS
+        groups = list(shared_out(self._job.files, per_lane * most, _LEAST)) or [[]]
         lanes = min(most, len(groups))
         self._database.execute(f"SET threads = {max(1, processors - lanes + 1)}")
         take = partial(self._take, finished=adding_up(self._job.files, progress))
@@ -181,11 +221,7 @@ class DuckDbResults:
             try:
                 yield from in_order(pool, take, enumerate(groups), lanes + 1)
             except BaseException:
-                self._stopped = True
-                while self._lanes:  # repeated, because a lane may have been between two queries
-                    for lane in self._lanes.copy():
-                        lane.interrupt()
-                    time.sleep(0.01)
+                self.stop()
                 raise
         self._database.execute(f"SET threads = {min(processors, _THREADS)}")
 
@@ -244,11 +280,11 @@ class DuckDbResults:
             finally:
                 self._lanes.discard(lane)
 
-    def _finish(self, parts: PartialGroupings) -> None:
+    def _finish(self, parts: PartialGroupings, connection: duckdb.DuckDBPyConnection) -> None:
         kept, window = "", parts.query.analysis.window
         if window and (self._pipeline.is_ordered or parts.query in self._pipeline.first):
             kept = f"WHERE {self._job.period.holds(window)}"
-        parts.finish(self._names[parts.query.id], kept)
+        parts.finish(connection, self._names[parts.query.id], kept)
 
     def _result(self, query: Query) -> str:
         return quoted(self._names[query.id])
@@ -257,7 +293,7 @@ class DuckDbResults:
         staging.stage(lane, chunk, self._pipeline, all_json)
 
     def _relation(self, source: Source) -> str:
-        """A source's rows, from staged records or from results.
+        """A source's rows, from staged records or from results. Waits for these results.
 
         The condition for records that are used is here. Applied earlier, it would make DuckDB decode them twice.
         """
@@ -270,6 +306,8 @@ class DuckDbResults:
             if selected := self._ordered.final(query):
                 rows = selected
             elif query.id in self._names:
+                if waiting := self._waiting.get(query.id):
+                    waiting.result()  # threads take results in their order, so this one has begun
                 rows = f"SELECT * FROM {self._result(query)}"
             elif query in self._pipeline.selections:
                 rows = f"SELECT * FROM {staged_table(query)} WHERE {self._job.readable}"

@@ -89,7 +89,7 @@ class LineStream:
     @property
     def is_stamped(self) -> bool:
         """Whether all lines of the sample have their event time in front."""
-        return all(line.startswith(STAMP) for line in self.sample.splitlines())
+        return all(line.startswith(STAMP) for line in self.sample.split("\n") if line)
 
     def reader(self, names: Capitals) -> pa.RecordBatchReader:
         """A reader of all the records. A second call reads them again from their files."""

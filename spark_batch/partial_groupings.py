@@ -57,31 +57,34 @@ class PartialGroupings:
         if sum(existing.rows for existing in self.parts) > max(_ROWS, 2 * self.merged):
             merging = partial(_kept, self.database, f"merging {self.query.id}", self._whole())
             whole = self.memory.enough(merging)
-            self._drop()
+            self._drop(self.database)
             merged = quoted(f"merged {self.query.id}")
             self.database.execute(f"ALTER TABLE {whole.table} RENAME TO {merged}")
             self.parts.append(PartialGrouping(merged, whole.rows))
             self.merged = whole.rows
 
-    def finish(self, name: str, kept: str) -> None:
-        """Write the rows of the SELECT into a table, in the order of windows. ``kept`` is a condition or empty."""
+    def finish(self, connection: duckdb.DuckDBPyConnection, name: str, kept: str) -> None:
+        """Write the rows of the SELECT into a table, in the order of windows. ``kept`` is a condition or empty.
+
+        ``connection`` is one of the database.
+        """
         grouping = selects.grouping(self.query.analysis)
         rows = self.parts[0].table if len(self.parts) == 1 else f"({self._whole()})"
         order = "ORDER BY _ws" if self.query.analysis.window else ""
         # Without an order of its own, row_number() numbers the rows as they come. So they are sorted only once.
         numbered = f"SELECT *, row_number() OVER () AS _off FROM (SELECT * FROM {rows} {order})"
         finished = f"SELECT * FROM ({grouping.finish(numbered)}) {kept}"
-        self.memory.enough(partial(_kept, self.database, name, finished))
-        self._drop()
+        self.memory.enough(partial(_kept, connection, name, finished))
+        self._drop(connection)
 
     def _whole(self) -> str:
         """A query for one row for each key of all the parts."""
         rows = (f"SELECT *, {at} AS _src FROM {part.table}" for at, part in enumerate(self.parts))
         return selects.grouping(self.query.analysis).merge(" UNION ALL ".join(rows))
 
-    def _drop(self) -> None:
+    def _drop(self, connection: duckdb.DuckDBPyConnection) -> None:
         for part in self.parts:
-            self.database.execute(f"DROP TABLE {part.table}")
+            connection.execute(f"DROP TABLE {part.table}")
         self.parts.clear()
 
 

@@ -130,7 +130,16 @@ def with_timestamps(table: Table, times: Collection[str]) -> Table:
     fields = [field.with_type(kind) if field.name in times and field.type == pa.int64() else field
               for field in table.schema]  # fmt: skip
     schema = pa.schema(fields)
-    return Table(table.name, schema, (batch.cast(schema) for batch in table.batches))
+    return Table(table.name, schema, (_viewed(batch, schema) for batch in table.batches))
+
+
+def _viewed(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """The same memory with other types. A cast would import ``pyarrow.compute``, which takes long."""
+    columns = [
+        column if column.type == field.type else column.view(field.type)
+        for column, field in zip(batch.columns, schema, strict=True)
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
 def write_description(folder: Folder, facts: Mapping[str, Any]) -> None:

@@ -9,7 +9,8 @@ from dataclasses import asdict, dataclass, replace
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from threading import Thread
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import yaml
@@ -28,7 +29,6 @@ from opensea_metrics.spark_batch.period import (
     settle,
 )
 from opensea_metrics.spark_batch.pipeline import TargetError, choose, plan, windows_of
-from opensea_metrics.spark_batch.settings import BatchSettings
 from opensea_metrics.sql.language.catalog.catalog import Catalog
 from opensea_metrics.sql.language.catalog.changes import check
 from opensea_metrics.sql.language.catalog.sources import Source as Stream
@@ -37,8 +37,12 @@ from opensea_metrics.sql.language.lowering.refusals import DUCKDB, SPARK
 from opensea_metrics.sql.language.project.project import Project, load_project
 from opensea_metrics.udfs import registry
 
+if TYPE_CHECKING:
+    from opensea_metrics.spark_batch.settings import BatchSettings
+
 DAY_MS = 24 * HOUR_MS
 LONG_FORM = ("global", "collections")
+_ENGINE = "opensea_metrics.spark_batch.{}_engine"
 
 
 @dataclass(frozen=True)
@@ -96,6 +100,8 @@ def prepare(
 
     Raises SqlError, PeriodError, TargetError or ArchiveError.
     """
+    if request.engine != "spark":  # imported while another process renders the statements
+        Thread(target=import_module, args=(_ENGINE.format("duckdb"),), daemon=True).start()
     available = _bounds(source, request)
     period = settle(request.windows, request.first, request.end, request.trailing, available)
     windows = [_sized(window, period) for window in request.windows]
@@ -115,7 +121,7 @@ def prepare(
     listing = source.listing(*bounds)
     files = listing.newest
     job = BatchJob(pipeline, source, files, period, listing.refused)
-    return Prepared(project, request, windows, job, _engine(request.engine, files, settings or BatchSettings()))
+    return Prepared(project, request, windows, job, _engine(request.engine, files, settings))
 
 
 def recompute(
@@ -158,7 +164,7 @@ def computed(prepared: Prepared, progress: Progress) -> Iterator[Results]:
         support.check_recompute(catalog, query, name)
         if prepared.job.pipeline.drops_late(query):
             support.check_late(catalog, query, name)
-    engine = import_module(f"opensea_metrics.spark_batch.{prepared.engine}_engine")
+    engine = import_module(_ENGINE.format(prepared.engine))
     computation: AbstractContextManager[Results] = engine.computed(prepared.job, progress)
     with computation as results:
         yield results
@@ -254,9 +260,12 @@ def _long_form(project: Project, catalog: Catalog, wanted: str) -> list[str]:
     return names
 
 
-def _engine(asked: str, files: Sequence[ArchiveFile], settings: BatchSettings) -> str:
+def _engine(asked: str, files: Sequence[ArchiveFile], settings: BatchSettings | None) -> str:
     if asked != "auto":
         return asked
+    from opensea_metrics.spark_batch.settings import BatchSettings
+
+    settings = settings or BatchSettings()
     large = sum(file.size for file in files) >= settings.spark_from_gb * 1024**3
     return "spark" if settings.spark_master or large else "duckdb"
 

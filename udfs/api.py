@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import inspect
 import re
-import textwrap
 import typing
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar, overload
@@ -126,7 +125,7 @@ def udaf(
                 native=native,
                 native_spark=native_spark,
                 description=_description(doc),
-                examples=_examples(doc),
+                doc=doc,
             ),
         )
         return cls
@@ -167,7 +166,7 @@ def _decorator(
             arrow=arrow,
             duckdb=duckdb,
             description=_description(doc),
-            examples=_examples(doc),
+            doc=doc,
         )
         return function
 
@@ -250,17 +249,6 @@ def _description(doc: str) -> str:
             break
         lines.append(line.strip())
     return " ".join(" ".join(lines).split())
-
-
-def _examples(doc: str) -> str:
-    if ">>>" not in doc:
-        return ""
-    import doctest
-
-    examples = doctest.DocTestParser().get_examples(doc)
-    return "\n".join(
-        f">>> {textwrap.indent(e.source, '... ')[4:].rstrip()}\n{e.want.rstrip()}" for e in examples
-    )
 
 
 def _snake(name: str) -> str:

@@ -20,6 +20,7 @@ from typing import Annotated
 
 import typer
 
+from opensea_metrics.core.environment import may_be_set
 from opensea_metrics.core.errors import OpenSeaMetricsError, os_error_text
 from opensea_metrics.deploy.cli import verbs
 from opensea_metrics.deploy.cli.help import as_written, list_only
@@ -85,13 +86,18 @@ def _load_for(arguments: Sequence[str], environment: Mapping[str, str]) -> None:
     if verb in verbs.SUMMARIES:
         # Imported here, because these modules take longer to load than everything else that a list of verbs needs.
         from opensea_metrics.deploy.cli.logs import log_to_stderr
-        from opensea_metrics.deploy.config import FunctionSettings
+        from opensea_metrics.sql.language.project import templates
         from opensea_metrics.udfs import registry
 
         log_to_stderr()
-        # Set in the environment, because processes that the command starts need it too.
-        if own := FunctionSettings().udfs:
-            os.environ[registry.VARIABLE] = own
+        if verb in verbs.RENDERING:
+            templates.begin()
+        if may_be_set(registry.VARIABLE):
+            from opensea_metrics.deploy.config import FunctionSettings
+
+            # Set in the environment, because processes that the command starts need it too.
+            if own := FunctionSettings().udfs:
+                os.environ[registry.VARIABLE] = own
         _load(verb)
     list_only(app, verbs.SUMMARIES)
 

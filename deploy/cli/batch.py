@@ -13,15 +13,12 @@ import typer
 from opensea_metrics.deploy.cli import options, progress
 from opensea_metrics.deploy.cli.app import app
 from opensea_metrics.deploy.cli.logs import log_to_stderr
-from opensea_metrics.deploy.config import Settings
 from opensea_metrics.deploy.output.batch import show_counts, show_table, size_text
 from opensea_metrics.deploy.output.damage import show_refused
 from opensea_metrics.deploy.output.plain import say
 from opensea_metrics.producer.archive.location import open_archive
-from opensea_metrics.producer.settings import KafkaSettings
 from opensea_metrics.spark_batch import publish
 from opensea_metrics.spark_batch.job import Results
-from opensea_metrics.spark_batch.kafka import KafkaResultSink, KafkaSinkError
 from opensea_metrics.spark_batch.period import duration, parse_time, parse_window
 from opensea_metrics.spark_batch.recompute import Prepared, Request, computed, description, prepare
 from opensea_metrics.sql.language.catalog.moments import CatalogDefinitions, Moments
@@ -182,6 +179,8 @@ def recompute(
 
 def archive(sql: options.Sql, variables: dict[str, str]) -> str:
     """The folder of the raw topic on the embedded server."""
+    from opensea_metrics.deploy.config import Settings
+
     topic = load_settings(sql or find_root(), variables).get("raw_topic")
     return str(Settings().data_dir / "topics" / str(topic))
 
@@ -205,6 +204,8 @@ def _moments(prepared: Prepared) -> Moments:
 
 def _check_json(prepared: Prepared) -> None:
     """Refuse to write JSON to a topic whose readers expect another format."""
+    from opensea_metrics.spark_batch.kafka import KafkaSinkError
+
     for stream in prepared.long_form.values():
         if stream.value_format != "JSON":
             raise KafkaSinkError(
@@ -214,6 +215,9 @@ def _check_json(prepared: Prepared) -> None:
 
 
 def _send(prepared: Prepared, results: Results) -> None:
+    from opensea_metrics.producer.settings import KafkaSettings
+    from opensea_metrics.spark_batch.kafka import KafkaResultSink
+
     sink = KafkaResultSink(KafkaSettings())
     try:
         sent = {

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from opensea_metrics.deploy.config import Settings
+from opensea_metrics.core.environment import may_be_set
 from opensea_metrics.deploy.output.forms import Form, ReportView, form_for
 
 Server = Annotated[
@@ -85,6 +85,8 @@ def finite(value: float | None) -> float | None:
 
 def is_configured() -> bool:
     """True if the environment or .env names a server."""
+    from opensea_metrics.deploy.config import Settings
+
     return "ksqldb_url" in Settings().model_fields_set
 
 
@@ -93,7 +95,11 @@ def variables(given: list[str] | None) -> dict[str, str]:
 
     Raises BadParameter if there is no equals sign.
     """
-    overrides = dict(Settings().variables)
+    overrides: dict[str, str] = {}
+    if may_be_set("OPENSEA_METRICS_VARIABLES"):
+        from opensea_metrics.deploy.config import Settings
+
+        overrides |= Settings().variables
     for assignment in given or ():
         name, equals, value = assignment.partition("=")
         if not equals:

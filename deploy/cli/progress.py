@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import logging
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
-
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.status import Status
+from typing import TYPE_CHECKING
 
 from opensea_metrics.deploy.cli.logs import log_to_stderr
-from opensea_metrics.deploy.output.console import console, shown
-from opensea_metrics.deploy.output.plain import say, visible
+from opensea_metrics.deploy.output.plain import is_pipe, say, visible
+
+if TYPE_CHECKING:  # rich takes long to import, and a pipe does not need it
+    from rich.status import Status
 
 
 @contextmanager
@@ -23,6 +24,8 @@ def reporting(verbose: bool) -> Iterator[Callable[[str], None]]:
 
     The log shows all messages with ``verbose`` or in a pipe. Otherwise it shows warnings and errors only.
     """
+    from opensea_metrics.deploy.output.console import console
+
     screen = console(stderr=True)
     with ExitStack() as stack:
         if screen.is_terminal:
@@ -36,6 +39,8 @@ def reporting(verbose: bool) -> Iterator[Callable[[str], None]]:
 @contextmanager
 def watching(text: Callable[[], str | None], seconds: float = 1.0) -> Iterator[None]:
     """Shows a status line if stderr is a terminal, and updates it every ``seconds``. None leaves the line unchanged."""
+    from opensea_metrics.deploy.output.console import console
+
     screen = console(stderr=True)
     if not screen.is_terminal:
         yield
@@ -59,6 +64,8 @@ def watching(text: Callable[[], str | None], seconds: float = 1.0) -> Iterator[N
 
 
 def _changing(status: Status) -> Callable[[str], None]:
+    from opensea_metrics.deploy.output.console import shown
+
     def show(line: str) -> None:
         text = shown(line)
         text.truncate(status.console.width - 2, overflow="ellipsis")  # the spinner takes two characters
@@ -94,6 +101,13 @@ def bar(
     That function takes how much is done, and optionally the number of ``unit`` to show. Without a
     ``total`` here, each call gives one.
     """
+    if is_pipe(sys.stderr):
+        yield lambda done, count=None, total=None: None
+        return
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from opensea_metrics.deploy.output.console import console
+
     screen = console(stderr=True)
     columns = (
         TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.percentage:>3.0f} %"),

@@ -23,6 +23,9 @@ MODULES: dict[str, tuple[str, ...]] = {
 }
 """Module of ``deploy.cli`` → its verbs, in the order in which help lists them. Importing a module registers them."""
 
+RENDERING = ("plan", "apply", "validate", "recompute")
+"""Verbs that render the project's templates in any case."""
+
 SUMMARIES: dict[str, str] = {
     "demo": "Run everything on sample events, with the embedded server, and show metrics.",
     "serve": "Run the embedded server until Ctrl-C; topics are the folders DIR/topics/<topic>.",

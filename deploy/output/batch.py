@@ -8,8 +8,6 @@ import pyarrow as pa
 
 from opensea_metrics.deploy.output.damage import show_damaged
 from opensea_metrics.deploy.output.plain import say
-from opensea_metrics.deploy.output.readable import Look
-from opensea_metrics.deploy.output.tables import print_rows
 from opensea_metrics.spark_batch.job import Counts
 
 _SHOWN = 20
@@ -30,6 +28,10 @@ def show_table(
     name: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch], times: Collection[str] = ()
 ) -> None:
     """Print the first rows of a result. ``times`` are the columns that hold epoch ms."""
+    # Imported here, because results that go into files do not need these modules.
+    from opensea_metrics.deploy.output.readable import Look
+    from opensea_metrics.deploy.output.tables import print_rows
+
     looks = [
         Look(name, _TYPES.get(str(kind), "STRING"), is_time=name in times)
         for name, kind in zip(schema.names, schema.types, strict=True)

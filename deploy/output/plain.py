@@ -13,7 +13,7 @@ import re
 import sys
 import uuid
 from decimal import Decimal
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 READER_GONE = 141
 """The exit code when the reader of a pipe goes away (``| head``). Shells use it for SIGPIPE."""
@@ -26,6 +26,11 @@ _MARKED = re.compile(f'"{_NUMBER}([^"]*)"')
 CONTROL = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]"
 )
+
+
+def is_pipe(stream: TextIO) -> bool:
+    """True if a stream is no terminal. rich takes long to import, and decides the other cases."""
+    return not (stream.isatty() or os.environ.get("FORCE_COLOR") or os.environ.get("TTY_COMPATIBLE"))
 
 
 def visible(text: str) -> str:

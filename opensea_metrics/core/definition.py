@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 from opensea_metrics.core.errors import OpenSeaMetricsError
@@ -37,10 +39,15 @@ class Parameter:
 
 @dataclass(frozen=True)
 class NativeState:
-    """A state in DuckDB's SQL that Python finishes: its type, and the Python state of its value."""
+    """A state in DuckDB's SQL that Python finishes.
+
+    ``given`` is what Python gets of the state ``{a}``, in SQL. ``type`` is the type of that, and ``read`` makes the
+    Python state of its value.
+    """
 
     type: str
     read: Callable[[Any], Any]
+    given: str = "{a}"
 
 
 @dataclass(frozen=True)
@@ -104,7 +111,19 @@ class Definition:
     arrow: Callable[..., Any] | None = None
     duckdb: str | None = None
     description: str = ""
-    examples: str = ""
+    doc: str = ""
+
+    @cached_property
+    def examples(self) -> str:
+        """The examples in the docstring ``doc``."""
+        if ">>>" not in self.doc:
+            return ""
+        import doctest  # takes long to import
+
+        examples = doctest.DocTestParser().get_examples(self.doc)
+        return "\n".join(
+            f">>> {textwrap.indent(e.source, '... ')[4:].rstrip()}\n{e.want.rstrip()}" for e in examples
+        )
 
     @property
     def signature(self) -> str:
@@ -125,7 +144,10 @@ class Definition:
         """An aggregate in parts, with its constants given as SQL. The parts are its native form, or calls of the
         functions that ``udfs.duckdb`` registers for it."""
         named = "".join(f", {{{p.name}}}" for p in self.constants)
-        finish = f"{quoted(f'{self.name}_finish')}({{a}}{named})"
+        given = "{a}"
+        if self.native and isinstance(self.native.finish, NativeState):
+            given = self.native.finish.given
+        finish = f"{quoted(f'{self.name}_finish')}({given}{named})"
         if native := self.native:
             if isinstance(native.finish, str):
                 finish = native.finish

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from opensea_metrics.producer.archive import text
 from opensea_metrics.producer.archive.blocks import TOO_LONG, text_blocks
@@ -51,12 +50,10 @@ class LineBlock:
         ``_timed``, which is false for lines without the name "event_time" and true for most others."""
         count = len(self.lines)
         numbers = np.arange(self.first, self.first + count, dtype=np.int64)
-        odd = np.packbits(names.of(self.lines), bitorder="little")
         # Built from buffers, because pa.array would import pandas to check for a Series.
         offsets = pa.Int64Array.from_buffers(pa.int64(), count, [None, pa.py_buffer(numbers)])
-        flags = pa.BooleanArray.from_buffers(pa.bool_(), count, [None, pa.py_buffer(odd)])
-        bits = pa.py_buffer((b"\xff" if self.is_timed else b"\0") * len(odd))
-        timed = pa.BooleanArray.from_buffers(pa.bool_(), count, [None, bits])
+        flags = _flags(names.of(self.lines))
+        timed = _flags(np.full(count, self.is_timed))
         whole = pa.record_batch([self.lines, offsets, flags, timed], SCHEMA)
         # No batch is empty, because a reader may take that for the end, or much smaller than the others.
         step = -(-count // max(1, round(count / _ROWS))) or 1
@@ -144,6 +141,8 @@ def split(block: bytes) -> pa.LargeStringArray:
         whole = pa.array([block], pa.large_binary()).cast(pa.large_string())
     except pa.ArrowInvalid:
         whole = pa.array([utf8.decoded(block)], pa.large_string())
+    import pyarrow.compute as pc  # takes as long to import as DuckDB, and recompute does not need it
+
     return _longer(pc.split_pattern(whole, "\n").flatten()[:-1], 0)
 
 
@@ -158,8 +157,22 @@ def _cleaned(block: bytes) -> bytes:
 
 def _longer(lines: pa.LargeStringArray, length: int) -> pa.LargeStringArray:
     """The lines that are longer than a length, in bytes."""
-    lengths = pc.binary_length(lines)
-    return lines.filter(pc.greater(lengths, length)) if pc.min(lengths).as_py() == length else lines
+    is_longer = _lengths(lines) > length
+    return lines if is_longer.all() else lines.filter(_flags(is_longer))
+
+
+def _flags(values: npt.NDArray[np.bool_]) -> pa.BooleanArray:
+    """Values as an Arrow array."""
+    bits = pa.py_buffer(np.packbits(values, bitorder="little"))
+    return pa.BooleanArray.from_buffers(pa.bool_(), len(values), [None, bits])
+
+
+def _lengths(lines: pa.LargeStringArray) -> npt.NDArray[np.int64]:
+    """The lengths of lines, in bytes."""
+    if not len(lines):
+        return np.zeros(0, np.int64)
+    bounds = np.frombuffer(lines.buffers()[1], np.int64)
+    return np.diff(bounds[lines.offset : lines.offset + len(lines) + 1])
 
 
 def short_lines(
@@ -169,12 +182,12 @@ def short_lines(
 
     Calls ``too_long`` for each line that is longer.
     """
-    lengths = pc.binary_length(lines)
-    if (pc.max(lengths).as_py() or 0) <= limit:
+    is_longer = _lengths(lines) > limit
+    if not is_longer.any():
         yield 0, lines
         return
     first = 0
-    for at in np.flatnonzero(pc.greater(lengths, limit).to_numpy(zero_copy_only=False)):
+    for at in np.flatnonzero(is_longer):
         if first < at:
             yield first, lines[first:at]
         too_long(lines[int(at)].as_buffer().slice(0, text.HEAD).to_pybytes())

@@ -8,9 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, cast
-
-import fsspec
+from typing import TYPE_CHECKING, Any, cast
 
 from opensea_metrics.producer.archive import listing, paths
 from opensea_metrics.producer.archive.errors import ArchiveError, reason
@@ -24,9 +22,10 @@ from opensea_metrics.producer.archive.layout import (
     with_offsets,
 )
 from opensea_metrics.producer.archive.listing import File, Listing
-from opensea_metrics.producer.archive.s3 import S3Settings
 from opensea_metrics.producer.archive.text import DescriptorReader, Raw
-from opensea_metrics.producer.environment import without_secrets
+
+if TYPE_CHECKING:  # classes of settings take long to import, and a folder needs none
+    from opensea_metrics.producer.archive.s3 import S3Settings
 
 DAY_MS = 24 * HOUR_MS
 _YEAR = "year="
@@ -50,6 +49,18 @@ class ArchiveListing:
     def newest(self) -> list[ArchiveFile]:
         """The files that hold each record once (``layout.newest_cover``), in topic order."""
         return with_offsets(newest_cover(self.files))
+
+
+class _LocalFiles:
+    """fsspec's file system of the local disk. It is imported when it is used, because that takes as long as DuckDB."""
+
+    def __getattr__(self, name: str) -> Any:
+        import fsspec
+
+        return getattr(fsspec.filesystem("file"), name)
+
+
+_LOCAL = _LocalFiles()
 
 
 @dataclass(frozen=True)
@@ -166,7 +177,7 @@ class Archive:
 
     def _listings(self, first_ms: int | None, end_ms: int | None) -> Iterator[Listing]:
         try:
-            if not self.fs.exists(self.root):
+            if not (os.path.exists if self.s3 is None else self.fs.exists)(self.root):
                 raise ArchiveError(
                     f"There is no archive at {self.url}. --source names a topic's folder, such as "
                     "s3a://bucket/topics/OpenSeaRawEvents."
@@ -227,7 +238,10 @@ def open_archive(url: str | Path) -> Archive:
     scheme, separator, rest = given.partition("://")
     if not separator or scheme == "file":
         path = Path(rest if separator else given).absolute()
-        return Archive(str(path), str(path), fsspec.filesystem("file"))
+        return Archive(str(path), str(path), _LOCAL)
+    from opensea_metrics.producer.archive.s3 import S3Settings
+    from opensea_metrics.producer.environment import without_secrets
+
     if scheme not in ("s3", "s3a") or not rest:
         raise ArchiveError(f"{without_secrets(given)}: an archive is a folder, or s3a://bucket/path")
     if set("@:") & set(rest.partition("/")[0]):
@@ -235,6 +249,8 @@ def open_archive(url: str | Path) -> Archive:
             f"{without_secrets(given)}: keys are taken from AWS_ACCESS_KEY_ID and "
             "AWS_SECRET_ACCESS_KEY, not from the URL"
         )
+    import fsspec
+
     s3 = S3Settings()
     try:
         fs = fsspec.filesystem("s3", **s3.s3fs())

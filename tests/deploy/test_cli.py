@@ -97,6 +97,21 @@ def test_a_list_of_verbs_loads_none(arguments: list[str]) -> None:
     assert not loaded & {"duckdb", "sqlglot", "pydantic", "structlog", "httpx", "opensea_metrics.deploy.cli.server"}
 
 
+def test_recompute_loads_only_what_its_results_need(tmp_path: Path) -> None:
+    program = (
+        "import sys; from opensea_metrics.deploy.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: print(*sys.modules)"
+    )
+    arguments = ["recompute", "--source", str(tmp_path), "--engine", "duckdb"]
+    run = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True)
+    assert "has no files of that period" in run.stderr
+    loaded = set(run.stdout.splitlines()[-1].split())
+    assert "opensea_metrics.spark_batch.recompute" in loaded
+    others = ("structlog", "rich.progress", "pydantic_settings", "confluent_kafka", "fsspec", "doctest")
+    assert not loaded & {*others, "pyarrow.compute", "sqlglot.dialects.duckdb"}
+
+
 def completed(typed: str, word: int) -> list[str]:
     """The completions that bash shows."""
     program = "from opensea_metrics.deploy.cli import main; main()"

@@ -14,8 +14,10 @@ import pytest
 import structlog
 from pydantic_settings import BaseSettings
 
+from opensea_metrics.core.environment import may_be_set
 from opensea_metrics.deploy import cli
 from opensea_metrics.deploy.cli import events
+from opensea_metrics.deploy.cli.options import variables
 from opensea_metrics.deploy.client import BadAddress, KsqlClient
 from opensea_metrics.deploy.config import FunctionSettings, ServeSettings, Settings
 from opensea_metrics.deploy.doctor.settings import PartSettings
@@ -276,3 +278,18 @@ def test_a_servers_url_that_cannot_be_used(url: str) -> None:
     with pytest.raises(ArchiveError) as other:
         open_archive(f"https://anna:s3cret@{url}")
     assert "s3cret" not in str(other.value)
+
+
+@pytest.mark.parametrize("name", ["OPENSEA_METRICS_VARIABLES", "opensea_metrics_variables"])
+def test_a_variable_of_any_case_or_in_the_file_is_noticed(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("OPENSEA_METRICS_VARIABLES", raising=False)
+    assert not may_be_set("OPENSEA_METRICS_VARIABLES")
+    assert variables(["b=c"]) == {"b": "c"}
+    monkeypatch.setenv(name, '{"a": "b"}')
+    assert variables(["b=c"]) == {"a": "b", "b": "c"}
+    monkeypatch.delenv(name)
+    (tmp_path / ".env").write_text(f"{name}={{\"a\": \"c\"}}\n")
+    assert variables([]) == {"a": "c"}

@@ -8,6 +8,7 @@ import io
 import json
 import logging
 import re
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -200,6 +201,19 @@ def test_a_fault_of_the_command(
     assert "Please report it" in err
     assert "test_terminal.py" in err
     assert CONTROL.search(err) is None
+
+
+def test_a_log_that_is_imported_later_is_configured() -> None:
+    program = (
+        "import logging, sys; from opensea_metrics.deploy.cli.logs import log_to_stderr\n"
+        "log_to_stderr(logging.WARNING)\n"
+        "assert 'structlog' not in sys.modules\n"
+        "import structlog; log = structlog.get_logger(); log.info('quiet'); log.warning('loud')\n"
+        "log_to_stderr(logging.INFO); structlog.get_logger().info('quiet no more')"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert run.stdout == ""
+    assert [line.split("] ")[1].strip() for line in run.stderr.splitlines()] == ["loud", "quiet no more"]
 
 
 def test_logs(capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,6 +18,8 @@ from opensea_metrics.producer.archive.layout import HOUR_MS
 from opensea_metrics.producer.archive.location import open_archive
 from opensea_metrics.spark_batch import duckdb_engine, groups, partial_groupings
 from opensea_metrics.spark_batch.duckdb_engine import DuckDbResults
+from opensea_metrics.spark_batch.memory import MemoryExhausted
+from opensea_metrics.spark_batch.partial_groupings import PartialGroupings
 from opensea_metrics.spark_batch.recompute import computed, prepare
 from tests import oracle
 from tests.spark_batch.archives import (
@@ -120,3 +122,25 @@ def test_an_error_in_one_lane_ends_the_others(
     with pytest.raises(ArchiveError, match="no more of it"), computed(prepared, lambda done, total: None):
         pass
     assert len(begun) <= lanes + 1
+
+
+def test_an_error_of_a_result_reaches_its_reader_and_ends_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    topic = write_sample(tmp_path, 500)
+    begun = threading.Event()
+    finish = PartialGroupings.finish
+
+    def finished(self: PartialGroupings, connection: duckdb.DuckDBPyConnection, name: str, kept: str) -> None:
+        if "GLOBAL" in name:
+            begun.set()
+            connection.execute("SELECT count(*) FROM range(1_000_000_000_000) AS a(n) WHERE hash(n) = 1")
+        if "ASSET_" in name:
+            begun.wait()
+            raise MemoryExhausted("no more")
+        finish(self, connection, name, kept)
+
+    monkeypatch.setattr(PartialGroupings, "finish", finished)
+    prepared = prepare(request("1 hour"), open_archive(topic), SQL)
+    with pytest.raises(MemoryExhausted, match="no more"), computed(prepared, lambda done, total: None) as results:
+        results.table("ASSET_1_HOUR")

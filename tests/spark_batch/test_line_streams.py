@@ -121,3 +121,17 @@ def test_a_line_that_is_no_json_in_any_chunk(
     tables, _, counts = recomputed(topic, request("1 hour"))
     assert (counts.read, counts.set_aside, dict(counts.reasons)) == (6_000, 1, {"not JSON": 1})
     compare(tables, "1_HOUR", oracle.compute(records_of(topic), HOUR_MS))
+
+
+@pytest.mark.parametrize(
+    ("content", "is_stamped"),
+    [
+        ([b'{"event_time":1}', b"", b'{"event_time":2}'], True),
+        ([b'{"event_time":1}', b'{"event":"x"}'], False),
+    ],
+)
+def test_a_stream_is_stamped_if_all_lines_of_its_sample_are(
+    source: Archive, content: list[bytes], is_stamped: bool
+) -> None:
+    stream = LineStream(FileLineSource(source, [written(source, 0, content)], lambda file: None), 10)
+    assert stream.is_stamped == is_stamped

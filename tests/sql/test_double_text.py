@@ -7,10 +7,12 @@ whole numbers, powers of two and ten, and denormal numbers.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from random import Random
 
 import pytest
 
-from opensea_metrics.sql.language.lowering.rare.double_text import double_text
+from opensea_metrics.sql.language.lowering.rare.double_text import by_digits, double_text
 
 TEXTS = [
     (0.0, "0.0"),
@@ -54,3 +56,20 @@ TEXTS = [
 @pytest.mark.parametrize(("value", "text"), TEXTS)
 def test_text_is_that_of_java(value: float, text: str) -> None:
     assert double_text(value) == text
+
+
+def _numbers(random: Random) -> Iterator[float]:
+    """Numbers that the shortest text may be right for, and their neighbours: long and short texts, powers of two."""
+    for _ in range(1_000):
+        size = 10.0 ** random.randint(-3, 7)
+        for number in (
+            random.uniform(0, size),
+            round(random.uniform(0, size), random.randint(1, 12)),
+            random.randint(1, 1 << 53) / (1 << random.randint(1, 60)),
+            2.0 ** random.randint(-10, 23),
+        ):
+            yield from (number, -number, math.nextafter(number, 0), math.nextafter(number, math.inf))
+
+
+def test_the_shortest_text_is_what_the_digits_give() -> None:
+    assert [number for number in _numbers(Random(7)) if double_text(number) != by_digits(number)] == []

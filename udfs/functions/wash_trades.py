@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-from typing import Any
 
 from opensea_metrics.core.definition import Native, NativeState
 from opensea_metrics.udfs import udaf, udf
@@ -32,16 +31,20 @@ Values = dict[str, list[float]]
 _SELF = ""
 
 
-def _values(trades: list[dict[str, Any]]) -> Values:
-    values: Values = {}
-    for trade in trades:
-        values.setdefault(_SELF if trade["k"] is None else str(trade["k"]), []).append(trade["v"])
-    return values
+def _counted(values: list[float]) -> Values:
+    return {_SELF: values}
 
 
 _SIDES = ("coalesce(NORMALIZE_ADDRESS({1}), '')", "coalesce(NORMALIZE_ADDRESS({2}), '')")
 _ONE, _OTHER = (f"{function}({', '.join(_SIDES)})" for function in ("least", "greatest"))
 _PAIR = f"md5_number(concat(length({{0}}), ' ', length({_ONE}), ' ', {{0}}, {_ONE}, {_OTHER}))"
+# The values of trades {k: number of the asset and pair, NULL for one account; v: value} that count.
+_WASH_VALUES = """CREATE OR REPLACE MACRO wash_values(l) AS (
+  list_transform(
+    [list_sort(l)],
+    lambda s: list_transform(
+      list_filter(s, lambda e, i: e.k IS NULL OR s[i - 1].k = e.k OR s[i + 1].k = e.k),
+      lambda e: e.v))[1])"""
 
 
 @udaf(
@@ -50,7 +53,8 @@ _PAIR = f"md5_number(concat(length({{0}}), ' ', length({_ONE}), ' ', {{0}}, {_ON
         f" FILTER (isfinite({{3}}) AND {{1}} IS NOT NULL AND {{2}} IS NOT NULL AND ({{0}} IS NOT NULL"
         f" OR {_ONE} = {_OTHER}))",
         merge="flatten(list({a}))",
-        finish=NativeState("STRUCT(k UHUGEINT, v DOUBLE)[]", _values),
+        finish=NativeState("DOUBLE[]", _counted, "wash_values({a})"),
+        macros=(_WASH_VALUES,),
     )
 )
 class WashVolume:

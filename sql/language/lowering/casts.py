@@ -115,7 +115,7 @@ class Casts(Typed):
             return f"CAST({self.text(str(literal.this).strip())} AS {self.type_name(target)})"
         if target == BYTES:
             return self.in_python(table.FORMS["TO_BYTES"]["VARCHAR VARCHAR"], [value, "'base64'"])
-        if _is_plain_number(literal, target):
+        if _is_plain_number(place.this.unnest() if isinstance(place, exp.Cast) else literal, target):
             return f"TRY_CAST({value} AS {self.type_name(target)})"
         return self.parsed(target, value)
 

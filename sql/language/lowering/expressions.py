@@ -92,8 +92,10 @@ class Expressions(Casts):
                 return self.named.get(name) or self.name(name)
             case exp.Literal():
                 return self.literal(expression)
-            case exp.Boolean() | exp.Null():
-                return expression.sql(dialect="duckdb")
+            case exp.Boolean():
+                return "TRUE" if expression.this else "FALSE"
+            case exp.Null():
+                return "NULL"
             case exp.Paren():
                 return f"({self.value(expression.this)})"
             case exp.Neg():

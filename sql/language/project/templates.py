@@ -17,6 +17,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +37,22 @@ CHARACTERS = 16 << 20
 
 _PROCESS = Path(__file__).with_name("rendering.py")
 _TAGS = ("{{", "{%", "{#")
+_begun: list[subprocess.Popen[bytes]] = []
+"""Processes that wait for a job."""
 _FRAME = re.compile(r'^  File "(.*)", line (\d+) in ', re.MULTILINE)
+
+
+def begin() -> None:
+    """Start a process for the next templates. It imports Jinja2 while this process does other work."""
+    with suppress(OSError):  # raised again for the templates
+        _begun.append(_process())
+
+
+def _process() -> subprocess.Popen[bytes]:
+    # -I prevents imports from the environment and from this folder, which has a types.py.
+    command = [sys.executable, "-I", "-X", "utf8", str(_PROCESS)]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, env={})
 
 
 class Templates:
@@ -87,19 +103,16 @@ class Templates:
             "mark": mark,
             "marks": marks.pattern,
         }
-        # -I prevents imports from the environment and from this folder, which has a types.py.
-        command = [sys.executable, "-I", "-X", "utf8", str(_PROCESS)]
         try:
-            ended = subprocess.run(
-                command, input=pickle.dumps(job), capture_output=True, env={}, check=False
-            )
+            with _begun.pop() if _begun else _process() as process:
+                written, dumped = process.communicate(pickle.dumps(job))
         except OSError as error:
             message = f"cannot start {sys.executable} to render templates: {os_reason(error)}"
             raise SqlError(message, Place(files[0][0], 1, 1)) from error
         texts: list[Located | SqlError] = []
         compiled: dict[str, list[tuple[int, int]]] = {}
         begun = files[0][0]
-        for line in ended.stdout.decode(errors="replace").splitlines():
+        for line in written.decode(errors="replace").splitlines():
             match json.loads(line):
                 case {"begin": str(path)}:
                     begun = path
@@ -112,11 +125,11 @@ class Templates:
                     hint = "define it in settings.yml, or pass --var NAME=VALUE" if undefined else None
                     texts.append(SqlError(f"template: {message}", Place(file, number, 1), hint))
         if len(texts) < len(files):
-            dump = ended.stderr.decode("ascii", errors="backslashreplace")
-            if ended.returncode == -signal.SIGPROF:
+            dump = dumped.decode("ascii", errors="backslashreplace")
+            if process.returncode == -signal.SIGPROF:
                 message = f"template: rendering takes more than {SECONDS:g} seconds"
             else:
-                message = f"template: rendering ended with status {ended.returncode}: {dump[-500:].strip()}"
+                message = f"template: rendering ended with status {process.returncode}: {dump[-500:].strip()}"
             # The process has ended, so the files after this one are not rendered.
             texts += [SqlError(message, _interrupted_at(dump, compiled, begun))] * (len(files) - len(texts))
         return texts

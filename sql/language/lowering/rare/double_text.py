@@ -20,6 +20,20 @@ _LEAST_EXPONENT, _GREATEST_EXPONENT = -21, 62
 @udf(name="ksql_double_text")
 def double_text(value: float) -> str:
     """The text of a DOUBLE: a decimal number between 10^-3 and 10^7, otherwise with an exponent."""
+    return repr(value) if _is_shortest(value) else by_digits(value)
+
+
+def _is_shortest(value: float) -> bool:
+    """True if both languages write the shortest text, and without an exponent.
+
+    They differ if a short text lies in the middle between two numbers. In this range, only whole numbers and powers of
+    two have such texts, because the middle between two other numbers has more digits than the shortest text of either.
+    """
+    return 1e-3 <= abs(value) < 1e7 and not value.is_integer() and abs(math.frexp(value)[0]) != 0.5
+
+
+def by_digits(value: float) -> str:
+    """The text of any DOUBLE. It takes about 20 times as long as ``repr``."""
     if math.isnan(value):
         return "NaN"
     sign = "-" if math.copysign(1.0, value) < 0 else ""

@@ -1,0 +1,14 @@
+"""The variables of the environment and of ``.env``, without the classes of settings, which take long to import."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+ENV_FILE = ".env"
+"""A file of variables in the working directory."""
+
+
+def may_be_set(variable: str) -> bool:
+    """False only if neither the environment, regardless of case, nor a file has the variable."""
+    return Path(ENV_FILE).exists() or any(name.upper() == variable for name in os.environ)
