@@ -14,9 +14,15 @@ from dataclasses import dataclass, replace
 
 import duckdb
 
+from opensea_metrics.deploy.embedded.queries import parts
 from opensea_metrics.deploy.embedded.queries.aggregation import late_rows, newest_times
 from opensea_metrics.deploy.embedded.topics.log_tables import state_table
-from opensea_metrics.deploy.embedded.topics.positions import KnownPositions, StateEnd, stream_times
+from opensea_metrics.deploy.embedded.topics.positions import (
+    KnownPositions,
+    PartSpan,
+    StateEnd,
+    stream_times,
+)
 from opensea_metrics.deploy.embedded.topics.record_topic import Positions
 from opensea_metrics.sql.language.catalog.catalog import Query
 from opensea_metrics.sql.language.catalog.sources import Window
@@ -91,6 +97,9 @@ def absorb(
             cursor.execute(f"INSERT INTO {_DELTA} BY NAME SELECT *, {number} AS {column} FROM ({in_time})")
         results[number] = now, late
         end = places.end_of_state(cursor, member.query.id)
+        if alike.is_in_parts:
+            parts.note(places, member.query.id, PartSpan(end.number, first, last))
+            end = end._replace(window=None)
         changes.append(_Change(member.query.id, number, first, last, end))
     _merge(cursor, keyed, changes)
     for change in changes:
@@ -102,7 +111,7 @@ def absorb(
 class _Change:
     """The rows of ``_DELTA`` in which ``_member`` is ``number``. Their windows start in [first, last] (epoch ms).
 
-    ``end`` is the end of the query's state before.
+    ``end`` is the end of the query's state before. It has no window if the rows are added as parts.
     """
 
     query_id: str

@@ -42,6 +42,14 @@ class StateEnd(NamedTuple):
     window: int | None
 
 
+class PartSpan(NamedTuple):
+    """Parts of a state: those from a number of a change on, whose windows start in [first, last] (epoch ms)."""
+
+    number: int
+    first: int
+    last: int
+
+
 class KnownPositions:
     """The positions of readers, kept in memory because the same query is moved many times a second.
 
@@ -53,6 +61,8 @@ class KnownPositions:
     def __init__(self) -> None:
         self._known: dict[str, Positions] = {}
         self._ends: dict[str, StateEnd] = {}
+        self.parts: dict[str, list[list[PartSpan]]] = {}
+        """The parts of each query's state: see :mod:`queries.parts`."""
 
     def of(self, cursor: duckdb.DuckDBPyConnection, reader_id: str) -> Positions:
         """:func:`positions` of a reader."""
@@ -82,6 +92,7 @@ class KnownPositions:
         """Read all positions and ends from the database again."""
         self._known.clear()
         self._ends.clear()
+        self.parts.clear()
 
 
 def set_positions(cursor: duckdb.DuckDBPyConnection, reader_id: str, reached: Positions) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from sqlglot import exp
@@ -71,6 +71,17 @@ class Grouping:
     def is_ordered(self) -> bool:
         """True if an accumulator depends on the order in which rows of state are merged."""
         return any("{src}" in part.merge for part in self.accumulators)
+
+    @property
+    def is_in_parts(self) -> bool:
+        """True if a state may have several rows for a key and window: its parts.
+
+        A list can grow with the window. So new rows become a part of their own, and older rows stay as they are.
+        """
+        window = self.analysis.window
+        if window is None or window.is_session or self.analysis.emit == "FINAL" or self.analysis.is_ordered:
+            return False
+        return any("list(" in part.merge for part in self.accumulators)
 
     @property
     def accumulators(self) -> tuple[Accumulator, ...]:
@@ -144,6 +155,10 @@ class Grouping:
     def combine(self, rows: str) -> str:
         """One row of state for each session, merged from rows of state that have ``_src`` and ``_session``."""
         return self._merged(rows, [*self.group, "min(_ws) AS _ws", "max(_we) AS _we"], [*self.group, "_session"])
+
+    def of_parts(self, parts: str) -> str:
+        """One row of state for each key, with the ``_off`` of its newest part. The parts have ``_off`` too."""
+        return replace(self, carried=("_off",)).merge(f"SELECT *, _off AS _src FROM ({parts})")
 
     def finish(self, rows: str) -> str:
         """The SELECT's columns, computed from rows of state that have ``_off``."""
