@@ -9,13 +9,15 @@ the records gives the smallest window's rows, and the larger windows are merged 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import duckdb
 
 from opensea_metrics.deploy.embedded.queries import parts
 from opensea_metrics.deploy.embedded.queries.aggregation import late_rows, newest_times
+from opensea_metrics.deploy.embedded.topics import feeds
+from opensea_metrics.deploy.embedded.topics.feeds import ChangesRead
 from opensea_metrics.deploy.embedded.topics.log_tables import state_table
 from opensea_metrics.deploy.embedded.topics.positions import (
     KnownPositions,
@@ -36,11 +38,15 @@ _MEMBER = "_member"
 
 @dataclass(frozen=True)
 class Member:
-    """An aggregation that takes the rows of ``relation``. ``known`` are its counters before."""
+    """An aggregation that takes the rows of ``relation``. ``known`` are its counters before.
+
+    ``changes`` describes the rows if they are changes of a table.
+    """
 
     query: Query
     relation: str
     known: Positions
+    changes: ChangesRead | None = None
 
     @property
     def grouping(self) -> Grouping:
@@ -198,21 +204,54 @@ def sliced(family: Sequence[Member]) -> dict[int, int]:
 def _delta(keyed: Grouping, family: Sequence[Member]) -> str:
     """The rows of state of all members."""
     column, from_slices = keyed.group[-1], sliced(family)
-    records = [
-        f"SELECT *, {number} AS {_MEMBER} FROM ({selects.windowed(member.relation, member.window)})"
-        for number, member in enumerate(family)
-        if number not in from_slices
-    ]
-    computed = keyed.of_windowed(" UNION ALL BY NAME ".join(records))
+    from_records = {number: member for number, member in enumerate(family) if number not in from_slices}
+    computed = keyed.of_windowed(_windowed(from_records))
     if not from_slices:
         return computed
-    slices = {
-        number: selects.slices(f"SELECT * FROM slices WHERE {column} = {other}", family[number].window)
-        for number, other in from_slices.items()
-    }
-    rows = [f"SELECT * REPLACE ({number} AS {column}) FROM ({of_member})" for number, of_member in slices.items()]
-    merged = keyed.merge(" UNION ALL BY NAME ".join(rows))
+    merged = keyed.merge(_slices(keyed, {number: family[number] for number in from_slices}, from_slices))
     return f"WITH slices AS MATERIALIZED ({computed}) SELECT * FROM slices UNION ALL BY NAME ({merged})"
+
+
+def _windowed(members: Mapping[int, Member]) -> str:
+    """The rows of members, with the start of their window and the member's number."""
+    forms = {member.changes.form if member.changes else None for member in members.values()}
+    if None not in forms and len(forms) == 1 and all(map(_is_simple, members.values())):
+        reads = [
+            (member.changes, {_MEMBER: number, "_size": member.window.size})
+            for number, member in members.items()
+            if member.changes
+        ]
+        return selects.tumbled(feeds.all_changes(reads))
+    return " UNION ALL BY NAME ".join(
+        f"SELECT *, {number} AS {_MEMBER} FROM ({selects.windowed(member.relation, member.window)})"
+        for number, member in members.items()
+    )
+
+
+def _slices(keyed: Grouping, members: Mapping[int, Member], from_slices: Mapping[int, int]) -> str:
+    """The slices of members' windows, as their rows. ``from_slices`` has the number of the member with the slices."""
+    column = keyed.group[-1]
+    if all(map(_is_simple, members.values())):
+        sizes = ", ".join(f"({number}, {from_slices[number]}, {m.window.size})" for number, m in members.items())
+        kept = ", ".join(
+            [*keyed.group[:-1], *(f"_a{number}" for number in range(len(keyed.accumulators))), "_ts"]
+        )
+        return (
+            f"SELECT {kept}, _number AS {column}, _ws - _ws % _size AS _ws"
+            f" FROM slices JOIN (VALUES {sizes}) AS larger(_number, _cut, _size) ON {column} = _cut"
+        )
+    rows = {
+        number: selects.slices(f"SELECT * FROM slices WHERE {column} = {from_slices[number]}", member.window)
+        for number, member in members.items()
+    }
+    return " UNION ALL BY NAME ".join(
+        f"SELECT * REPLACE ({number} AS {column}) FROM ({of_member})" for number, of_member in rows.items()
+    )
+
+
+def _is_simple(member: Member) -> bool:
+    """True for tumbling windows that start at the epoch."""
+    return member.window.advance == member.window.size and not member.window.origin
 
 
 def _is_cut_by(member: Member, other: Member) -> bool:

@@ -251,8 +251,9 @@ def _aggregate(
     for queries, batch in batches:
         numbered = Numbered(cursor, _BATCH, places.of(cursor, queries[0].id).get(DECODED, 0))
         batch.read(cursor, numbered.take if not batch.is_decoded else numbered.take_rows)
+        changes = batch.changes if isinstance(batch, RowBatch) else None
         for query in queries:
-            members.append(Member(query, numbered.relation, places.of(cursor, query.id)))
+            members.append(Member(query, numbered.relation, places.of(cursor, query.id), changes))
             reached[query.id] = {**batch.positions, DECODED: numbered.next}
             if numbered.failed:
                 failed.append(query)

@@ -142,9 +142,49 @@ class Changes:
 
     def _finished(self, source: Source, rows: str, carried: Sequence[str]) -> str:
         finished = selects.grouping(self.query.analysis).finish(rows)
+        return self.as_records(source, finished, carried)
+
+    def as_records(self, source: Source, finished: str, carried: Sequence[str]) -> str:
+        """Finished rows of this table as records of a source."""
         rows = f"SELECT *, 0::INTEGER AS ROWPARTITION, _off AS ROWOFFSET FROM ({finished})"
         names = [*_columns(self.query), "WINDOWSTART", "WINDOWEND"]
         return selects.as_source(source, _with_values(rows), names, carried)
+
+
+@dataclass(frozen=True)
+class ChangesRead:
+    """The changes of a table with numbers in [low, high), for a source."""
+
+    changes: Changes
+    source: Source
+    low: int
+    high: int
+    carried: Sequence[str]
+
+    @property
+    def form(self) -> object:
+        """It is equal for reads that differ only in the table, its windows and the numbers."""
+        grouping, source = selects.grouping(self.changes.query.analysis), self.source
+        state = grouping.key_sql, grouping.accumulators, grouping.columns_sql, grouping.having_sql
+        columns = source.columns, source.timestamp, source.timestamp_format
+        return state, columns, source.window is None, source.is_table, self.carried
+
+
+def all_changes(reads: Sequence[tuple[ChangesRead, Mapping[str, int]]]) -> str:
+    """The rows of several reads of one :attr:`ChangesRead.form`, each with constants as further columns.
+
+    The rows are finished together, because DuckDB would plan this again for each read.
+    """
+    rows, added = [], list(reads[0][1])
+    for read, constants in reads:
+        query = read.changes.query
+        values = ", ".join(f"{constant} AS {name}" for name, constant in constants.items())
+        state = selects.grouping(query.analysis).with_end(state_rows.rows(query, read.low, read.high))
+        rows.append(f"SELECT *, {values} FROM ({state})")
+    first = reads[0][0]
+    grouping = selects.grouping(first.changes.query.analysis)
+    finished = grouping.finish_with_end(" UNION ALL BY NAME ".join(rows), added)
+    return first.changes.as_records(first.source, finished, [*first.carried, *added])
 
 
 @dataclass(frozen=True)

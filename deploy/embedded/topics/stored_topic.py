@@ -19,7 +19,7 @@ from opensea_metrics.deploy.embedded.files.unread import Unread
 from opensea_metrics.deploy.embedded.metastore import TopicInfo
 from opensea_metrics.deploy.embedded.topics import chunks, feeds, log_tables, record_store
 from opensea_metrics.deploy.embedded.topics.batches import FileBatch, JsonBatch, RowBatch
-from opensea_metrics.deploy.embedded.topics.feeds import Changes, RowFeed, Selection, TableRows
+from opensea_metrics.deploy.embedded.topics.feeds import Changes, ChangesRead, RowFeed, Selection, TableRows
 from opensea_metrics.deploy.embedded.topics.logs import Counts, Log, LogChunk
 from opensea_metrics.deploy.embedded.topics.record_topic import (
     RECORD,
@@ -110,7 +110,9 @@ class StoredTopic:
                     continue
                 while start < stop:
                     high = min(stop, start + _MOST_ROWS)
-                    yield RowBatch({position: high}, feed.relation(source, start, high, carried))
+                    relation = feed.relation(source, start, high, carried)
+                    changes = ChangesRead(feed, source, start, high, carried) if isinstance(feed, Changes) else None
+                    yield RowBatch({position: high}, relation, changes)
                     start = high
 
     def read_json(

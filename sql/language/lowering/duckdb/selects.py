@@ -160,21 +160,29 @@ class Grouping:
         """One row of state for each key, with the ``_off`` of its newest part. The parts have ``_off`` too."""
         return replace(self, carried=("_off",)).merge(f"SELECT *, _off AS _src FROM ({parts})")
 
+    def with_end(self, rows: str) -> str:
+        """Rows of state with the end of their window, ``_we``."""
+        window = self.analysis.window
+        if window is None or window.is_session:
+            return rows
+        return f"SELECT *, {selects.window_end(window)} AS _we FROM ({rows})"
+
     def finish(self, rows: str) -> str:
         """The SELECT's columns, computed from rows of state that have ``_off``."""
-        columns = ", ".join(f"{sql} AS {duckdb_column(name)}" for name, sql in self.columns_sql)
-        window = ""
-        if self.analysis.window:
-            window = f", _ws AS WINDOWSTART, {selects.window_end(self.analysis.window)} AS WINDOWEND"
-        return (
-            f"SELECT {columns}{window}, _ts AS ROWTIME, _off FROM ({rows}) WHERE {self.having_sql}"
-        )
+        return self.finish_with_end(self.with_end(rows))
+
+    def finish_with_end(self, rows: str, carried: Sequence[str] = ()) -> str:
+        """:meth:`finish` for the rows of :meth:`with_end`. The result also has their ``carried`` columns."""
+        columns = [f"{sql} AS {duckdb_column(name)}" for name, sql in self.columns_sql]
+        bounds = ["_ws AS WINDOWSTART", "_we AS WINDOWEND"] if self.analysis.window else []
+        selected = ", ".join([*columns, *bounds, "_ts AS ROWTIME", "_off", *carried])
+        return f"SELECT {selected} FROM ({rows}) WHERE {self.having_sql}"
 
     def changes(self, rows: str) -> str:
         """Like :meth:`finish`, but with the rows that HAVING excludes. ``_tombstone`` is true for these rows."""
         columns = ", ".join(f"{sql} AS {duckdb_column(name)}" for name, sql in self.columns_sql)
         left_out = f"({self.having_sql}) IS NOT TRUE AS _tombstone"
-        return f"SELECT {columns}, _ts AS ROWTIME, _off, {left_out} FROM ({rows})"
+        return f"SELECT {columns}, _ts AS ROWTIME, _off, {left_out} FROM ({self.with_end(rows)})"
 
     def _named_keys(self) -> list[str]:
         return [f"{sql} AS _k{index}" for index, sql in enumerate(self.key_sql)]
@@ -201,6 +209,8 @@ class Grouping:
         return self._tidied(f"SELECT {selected} FROM ({rows}) GROUP BY {', '.join(by)}")
 
     def _tidied(self, grouped: str, kept: Sequence[str] = ()) -> str:
+        if all(part.tidy == "{a}" for part in self.accumulators):
+            return grouped
         tidied = [
             f"{part.tidy.format(a=f'_a{i}')} AS _a{i}"
             for i, part in enumerate(self.accumulators)
@@ -220,6 +230,11 @@ def slices(rows: str, window: Window | None) -> str:
     A slice is repeated for each of its windows. Their bounds must be among those of the small window.
     """
     return windowed(f"SELECT * EXCLUDE (_ws), _ws AS ROWTIME FROM ({rows})", window)
+
+
+def tumbled(rows: str) -> str:
+    """The rows with the start of their tumbling window as ``_ws``. Its size (ms) is in the column ``_size``."""
+    return f"SELECT * EXCLUDE (_size), ROWTIME - ROWTIME % _size AS _ws FROM ({rows})"
 
 
 def as_source(source: Source, relation: str, available: Sequence[str], carried: Sequence[str] = ()) -> str:
@@ -314,7 +329,7 @@ def grouping(analysis: Analysis) -> Grouping:
     for call, aggregated in calls.items():
         substitutes[call] = aggregated.finish.format(a=f"_a{position}", b=f"_a{position + 1}")
         position += len(aggregated.accumulators)
-    substitutes |= selects.state_columns(analysis)
+    substitutes |= selects.state_columns(analysis, end="_we")
     after = Lowering(selects.scope_of(analysis), substitutes)
     return Grouping(
         analysis=analysis,
