@@ -50,6 +50,7 @@ _PAIR = f"md5_number(concat(length({{0}}), ' ', length({_ONE}), ' ', {{0}}, {_ON
         f" FILTER (isfinite({{3}}) AND {{1}} IS NOT NULL AND {{2}} IS NOT NULL AND ({{0}} IS NOT NULL"
         f" OR {_ONE} = {_OTHER}))",
         merge="flatten(list({a}))",
+        repeated=_SIDES,
         finish=NativeState("STRUCT(k UHUGEINT, v DOUBLE)[]", _values),
     )
 )

@@ -203,7 +203,7 @@ def sliced(family: Sequence[Member]) -> dict[int, int]:
 
 def _delta(keyed: Grouping, family: Sequence[Member]) -> str:
     """The rows of state of all members."""
-    column, from_slices = keyed.group[-1], sliced(family)
+    from_slices = sliced(family)
     from_records = {number: member for number, member in enumerate(family) if number not in from_slices}
     computed = keyed.of_windowed(_windowed(from_records))
     if not from_slices:

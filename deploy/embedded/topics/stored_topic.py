@@ -19,7 +19,13 @@ from opensea_metrics.deploy.embedded.files.unread import Unread
 from opensea_metrics.deploy.embedded.metastore import TopicInfo
 from opensea_metrics.deploy.embedded.topics import chunks, feeds, log_tables, record_store
 from opensea_metrics.deploy.embedded.topics.batches import FileBatch, JsonBatch, RowBatch
-from opensea_metrics.deploy.embedded.topics.feeds import Changes, ChangesRead, RowFeed, Selection, TableRows
+from opensea_metrics.deploy.embedded.topics.feeds import (
+    Changes,
+    ChangesRead,
+    RowFeed,
+    Selection,
+    TableRows,
+)
 from opensea_metrics.deploy.embedded.topics.logs import Counts, Log, LogChunk
 from opensea_metrics.deploy.embedded.topics.record_topic import (
     RECORD,

@@ -16,8 +16,8 @@ def all_changes(
 ) -> str:
     """Create the temporary table ``result``, and return a relation of the changes that the records cause.
 
-    ``state`` are the rows of the state before the records of ``relation``, one for each key. The changes have the SELECT's columns,
-    ROWTIME, ``record_topic.RECORD``, ``record_topic.TOMBSTONE`` and ``_off``, the number of the record.
+    ``state`` are the rows of the state before the records of ``relation``, one for each key. The changes have the
+    SELECT's columns, ROWTIME, ``record_topic.RECORD``, ``record_topic.TOMBSTONE`` and ``_off``, the record's number.
 
     The states are merged in steps: each state with the previous one, then with the one two before it, then four. So
     even a key with many records takes few steps.
