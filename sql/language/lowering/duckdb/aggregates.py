@@ -24,7 +24,7 @@ from opensea_metrics.sql.language.lowering.duckdb.statistics import STATISTICS
 class Accumulator:
     """One column of an aggregation's state.
 
-    ``repeated`` are expressions over a row that occur several times in ``partial``.
+    ``repeated`` are expressions over a row that occur several times in ``partial``. Those within others come last.
     """
 
     partial: str

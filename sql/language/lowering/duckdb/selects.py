@@ -190,17 +190,16 @@ class Grouping:
     def _partial(self, rows: str, by: list[str], kept: Sequence[str] = ()) -> str:
         """Rows of state from rows that have ``_session`` if the window is a session. ``kept`` are further columns."""
         window = self.analysis.window
-        # DuckDB plans repeated expressions once if they are columns. Those within others come last.
+        # DuckDB plans repeated expressions once if they are columns.
         repeated = dict.fromkeys(sql for part in self.accumulators for sql in part.repeated)
-        named = {sql: f"_x{i}" for i, sql in enumerate(sorted(repeated, key=len, reverse=True))}
+        named = {sql: f"_x{i}" for i, sql in enumerate(repeated)}
         if named:
             rows = f"SELECT *, {', '.join(f'{sql} AS {name}' for sql, name in named.items())} FROM ({rows})"
         states = []
         for i, part in enumerate(self.accumulators):
             partial = part.partial
-            for sql, name in named.items():
-                if sql in part.repeated:
-                    partial = partial.replace(sql, name)
+            for sql in part.repeated:
+                partial = partial.replace(sql, named[sql])
             states.append(f"{partial} AS _a{i}")
         is_session = window is not None and window.is_session
         bounds = ["min(ROWTIME) AS _ws", "max(ROWTIME) AS _we"] if is_session else []
