@@ -172,11 +172,12 @@ def _merge(cursor: duckdb.DuckDBPyConnection, keyed: Grouping, changes: Sequence
         )
         for change in older
     }
-    rows = [
-        f"SELECT 0 AS _src, old.* EXCLUDE (_off), {change.number} AS {column}"
-        f" FROM {change.table} AS old SEMI JOIN {_DELTA} AS new ON {condition}"
-        for change, condition in same.items()
-    ]
+    known = " UNION ALL BY NAME ".join(
+        f"SELECT * EXCLUDE (_off), {change.number} AS {column} FROM {change.table}"
+        f" WHERE _ws BETWEEN {change.first} AND {change.last}"
+        for change in older
+    )
+    rows = [f"SELECT 0 AS _src, * FROM ({known}) SEMI JOIN {_DELTA} USING ({', '.join(keyed.keys)})"]
     all_of_them = len(older) == len(changes) and not any(change.has_newer for change in older)
     parts = " OR ".join(f"({column} = {change.number} AND _ws <= {change.end.window})" for change in older)
     rows.append(f"SELECT 1 AS _src, * FROM {_DELTA} WHERE {'true' if all_of_them else parts}")

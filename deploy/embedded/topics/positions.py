@@ -84,6 +84,10 @@ class KnownPositions:
             self._ends[query_id] = StateEnd(*row)  # type: ignore[misc]
         return self._ends[query_id]
 
+    def known_ends(self) -> dict[str, int]:
+        """The numbers after the last changes of those states whose end is known, by the ids of their queries."""
+        return {query_id: end.number for query_id, end in self._ends.items()}
+
     def reached_in_state(self, query_id: str, end: StateEnd) -> None:
         """Note the end of a state after rows were added. If the transaction fails, call :meth:`forget`."""
         self._ends[query_id] = end

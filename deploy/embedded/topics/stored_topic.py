@@ -58,7 +58,7 @@ class StoredTopics:
 
     ``declared`` are the topics that statements have created. ``with_records`` are the topics that may have records in
     the table of records; None means any. ``counts`` caches the counts of feeds of rows, because clients that wait for
-    queries to catch up ask repeatedly.
+    queries to catch up ask repeatedly. ``ends`` has known ends of tables' changes, by query.
     """
 
     catalog: Catalog
@@ -67,6 +67,7 @@ class StoredTopics:
     declared: Mapping[str, TopicInfo] = field(default_factory=dict)
     counts: dict[tuple[str, int, int], Counts] = field(default_factory=dict)
     with_records: set[str] | None = None
+    ends: Mapping[str, int] = field(default_factory=dict)
 
     def topic(self, name: str) -> RecordTopic:
         """The topic with this name."""
@@ -107,7 +108,7 @@ class StoredTopic:
         carried = (*RECORD, TOMBSTONE) if source.is_table else RECORD
         for feed in self._feeds():
             position = ReadPosition(feed.id)
-            low, end = positions.get(position, 0), feed.end(cursor)
+            low, end = positions.get(position, 0), self._end(cursor, feed)
             log = feeds.stored(feed)
             spans = log.spans(low, end) if isinstance(log, Log) else [(low, end, None)] if low < end else []
             for start, stop, chunk in spans:
@@ -120,6 +121,10 @@ class StoredTopic:
                     changes = ChangesRead(feed, source, start, high, carried) if isinstance(feed, Changes) else None
                     yield RowBatch({position: high}, relation, changes)
                     start = high
+
+    def _end(self, cursor: duckdb.DuckDBPyConnection, feed: RowFeed) -> int:
+        known = self.all.ends.get(feed.id) if isinstance(feed, Changes) else None
+        return feed.end(cursor) if known is None else known
 
     def read_json(
         self, cursor: duckdb.DuckDBPyConnection, source: Source, positions: Positions, most_bytes: int
