@@ -105,9 +105,9 @@ def absorb(
         end = places.end_of_state(cursor, member.query.id)
         if alike.is_in_parts:
             parts.note(places, member.query.id, PartSpan(end.number, first, last))
-            end = end._replace(window=None)
-        changes.append(_Change(member.query.id, number, first, last, end))
-    _merge(cursor, keyed, changes)
+        changes.append(_Change(member.query.id, number, first, last, end, alike.is_in_parts))
+    if not alike.is_in_parts:
+        _merge(cursor, keyed, changes)
     for change in changes:
         places.reached_in_state(change.query_id, change.insert(cursor, column))
     return results
@@ -117,7 +117,7 @@ def absorb(
 class _Change:
     """The rows of ``_DELTA`` in which ``_member`` is ``number``. Their windows start in [first, last] (epoch ms).
 
-    ``end`` is the end of the query's state before. It has no window if the rows are added as parts.
+    ``end`` is the end of the query's state before. With ``is_part`` the rows are added as a part.
     """
 
     query_id: str
@@ -125,6 +125,7 @@ class _Change:
     first: int
     last: int
     end: StateEnd
+    is_part: bool = False
 
     @property
     def table(self) -> str:
@@ -142,10 +143,14 @@ class _Change:
 
     def insert(self, cursor: duckdb.DuckDBPyConnection, column: str) -> StateEnd:
         """Insert the rows into the state. They are numbered by window, so readers of changes see time go forward."""
-        rows = [f"SELECT * FROM {_CHANGED} WHERE {column} = {self.number}"] if self.has_older else []
-        if self.has_newer:
-            after = f" AND _ws > {self.end.window}" if self.has_older else ""
-            rows.append(f"SELECT * FROM {_DELTA} WHERE {column} = {self.number}{after}")
+        if self.is_part:
+            part = f"_ws <= {self.end.window}" if self.has_older else "false"
+            rows = [f"SELECT *, {part} AS _part FROM {_DELTA} WHERE {column} = {self.number}"]
+        else:
+            rows = [f"SELECT * FROM {_CHANGED} WHERE {column} = {self.number}"] if self.has_older else []
+            if self.has_newer:
+                after = f" AND _ws > {self.end.window}" if self.has_older else ""
+                rows.append(f"SELECT * FROM {_DELTA} WHERE {column} = {self.number}{after}")
         order = " ORDER BY _ws" if self.first < self.last else ""
         (inserted,) = cursor.execute(
             f"INSERT INTO {self.table} BY NAME SELECT * EXCLUDE ({column}),"

@@ -4,7 +4,8 @@ Each batch adds a part to a state (:attr:`Grouping.is_in_parts`). When a state h
 part. Several of these become an even larger part, and so on. So a value is written again only a few times, however old
 its window is, and a key has few parts.
 
-A part that results from merging has the number of its newest change. So readers see no change.
+A part that results from merging has the number of its newest change. So readers see no change. All parts of a window
+that has ended are merged. So only few windows have parts.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from opensea_metrics.sql.language.lowering.duckdb import selects
 
 MOST = 16
 """Parts of about the same size that are merged."""
+MOST_ROWS = 50_000
+"""Rows of new parts that are merged, even if the parts are few."""
 
 
 def note(places: KnownPositions, query_id: str, span: PartSpan) -> None:
@@ -32,20 +35,31 @@ def note(places: KnownPositions, query_id: str, span: PartSpan) -> None:
 
 
 def merge_some(cursor: duckdb.DuckDBPyConnection, queries: Iterable[Query], places: KnownPositions) -> None:
-    """Merge parts of one state, within a transaction. So a batch with many states does not take long.
+    """Merge parts, within a transaction: those of one state, and those with many rows.
 
-    If the transaction fails, forget all ``places``.
+    So a batch with many states does not take long. If the transaction fails, forget all ``places``.
     """
-    due = [query for query in queries if len(places.parts.get(query.id, [()])[0]) >= MOST]
-    if not due:
-        return
-    query = max(due, key=lambda query: len(places.parts[query.id][0]))
-    span = _next(places.parts[query.id])
-    grouping, table = selects.grouping(query.analysis), state_table(query.id)
-    parts = f"FROM {table} WHERE _off >= {span.number} AND _ws BETWEEN {span.first} AND {span.last}"
+    new = {query: levels[0] for query in queries if (levels := places.parts.get(query.id)) and levels[0]}
+    longest = max(new, key=lambda query: len(new[query]), default=None)
+    for query, spans in new.items():
+        rows = places.end_of_state(cursor, query.id).number - spans[0].number
+        if rows >= MOST_ROWS or (query is longest and len(spans) >= MOST):
+            _merge(cursor, query, _next(places.parts[query.id]), places)
+
+
+def _merge(cursor: duckdb.DuckDBPyConnection, query: Query, span: PartSpan, places: KnownPositions) -> None:
+    grouping, table, window = selects.grouping(query.analysis), state_table(query.id), query.analysis.window
+    newest = places.end_of_state(cursor, query.id).window
+    assert window is not None
+    assert newest is not None
+    is_open = f"_ws > {newest - window.size}"
+    parts = f"FROM {table} WHERE _ws BETWEEN {span.first} AND {span.last}"
+    if span.number:
+        parts += f" AND (_off >= {span.number} OR NOT {is_open})"
     cursor.execute(f"CREATE OR REPLACE TEMP TABLE merged_parts AS {grouping.of_parts(f'SELECT * {parts}')}")
     cursor.execute(f"DELETE {parts}")
-    cursor.execute(f"INSERT INTO {table} BY NAME SELECT * FROM merged_parts ORDER BY _off")
+    part = is_open if span.number else "false"
+    cursor.execute(f"INSERT INTO {table} BY NAME SELECT *, {part} AS _part FROM merged_parts ORDER BY _off")
 
 
 def _next(levels: list[list[PartSpan]]) -> PartSpan:

@@ -1,6 +1,8 @@
 """The rows of an aggregation's state, as its readers see them: one for each key and window.
 
-A state may have several rows for a key and window (:attr:`Grouping.is_in_parts`). Readers merge these parts.
+A state may have several rows for a key and window (:attr:`Grouping.is_in_parts`). Readers merge these parts. Only
+windows with rows in which ``_part`` is true have such keys. The rows of other windows are read without merging, because
+DuckDB cannot keep the lists of a whole table in memory.
 """
 
 from __future__ import annotations
@@ -19,11 +21,15 @@ def rows(query: Query, low: int | None = None, high: int | None = None, keys: st
     wanted = f" WHERE _k0 IN ({keys})" if keys else ""
     if not grouping.is_in_parts:
         return f"SELECT * FROM (SELECT * FROM {table}{between(low, high)}){wanted}"
-    parts = f"SELECT * FROM {table}{wanted}"
+    rows = f"SELECT * EXCLUDE (_part) FROM {table}{wanted}"
+    in_parts = f"(SELECT DISTINCT _ws FROM {table} WHERE _part) USING (_ws)"
+    whole = f"SELECT * FROM ({rows}) ANTI JOIN {in_parts}{between(low, high)}"
+    parts = f"SELECT * FROM ({rows}) SEMI JOIN {in_parts}"
     if low:
         own = ", ".join(grouping.keys)
         parts = f"SELECT * FROM ({parts}) SEMI JOIN (SELECT {own} FROM {table} WHERE _off >= {low}) USING ({own})"
-    return f"SELECT * FROM ({grouping.of_parts(parts)}){between(None, high)}"
+    merged = f"SELECT * FROM ({grouping.of_parts(parts)}){between(None, high)}"
+    return f"SELECT * FROM ({whole}) UNION ALL BY NAME {merged}"
 
 
 def numbers(query: Query) -> str:
