@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 import duckdb
 
-from opensea_metrics.deploy.embedded.queries import parts
+from opensea_metrics.deploy.embedded.queries import state_parts
 from opensea_metrics.deploy.embedded.queries.aggregation import late_rows, newest_times
 from opensea_metrics.deploy.embedded.topics import feeds
 from opensea_metrics.deploy.embedded.topics.feeds import ChangesRead
@@ -104,7 +104,7 @@ def absorb(
         results[number] = now, late
         end = places.end_of_state(cursor, member.query.id)
         if alike.is_in_parts:
-            parts.note(places, member.query.id, PartSpan(end.number, first, last))
+            state_parts.note(places, member.query.id, PartSpan(end.number, first, last))
         changes.append(_Change(member.query.id, number, first, last, end, alike.is_in_parts))
     if not alike.is_in_parts:
         _merge(cursor, keyed, changes)

@@ -6,7 +6,12 @@ from collections.abc import Iterable, Sequence
 
 import duckdb
 
-from opensea_metrics.deploy.embedded.queries import aggregation, families, parts, replaced_rows
+from opensea_metrics.deploy.embedded.queries import (
+    aggregation,
+    families,
+    replaced_rows,
+    state_parts,
+)
 from opensea_metrics.deploy.embedded.queries.families import Member
 from opensea_metrics.deploy.embedded.queries.ordered.sending import needs_all, send
 from opensea_metrics.deploy.embedded.topics import feeds, log_tables, readers, state_rows
@@ -60,7 +65,7 @@ def merge_all(
             counters[member.query.id] = _counters(member.known, times, late)
         if family[0].grouping.is_in_parts:
             in_parts += [member.query for member in family]
-    parts.merge_some(cursor, in_parts, places)
+    state_parts.merge_some(cursor, in_parts, places)
     return counters
 
 

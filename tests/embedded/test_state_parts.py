@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from opensea_metrics.deploy.embedded.queries import aggregation, parts
+from opensea_metrics.deploy.embedded.queries import aggregation, state_parts
 from opensea_metrics.deploy.embedded.queries.families import Member, absorb, families
 from opensea_metrics.deploy.embedded.storage import transaction
 from opensea_metrics.deploy.embedded.topics import retention, state_rows
@@ -91,7 +91,7 @@ class Run:
         (family,) = families(members)
         results = absorb(self.cursor, family, self.places)
         numbers = self.rows()
-        parts.merge_some(self.cursor, self.queries, self.places)
+        state_parts.merge_some(self.cursor, self.queries, self.places)
         assert self.rows() == numbers
         return [(member.query, result) for member, result in zip(family, results, strict=True)]
 
@@ -122,7 +122,7 @@ def test_the_same_rows_as_one_pass_over_all_records(
     cursor: duckdb.DuckDBPyConnection, monkeypatch: pytest.MonkeyPatch, seed: int, columns: str
 ) -> None:
     chance = random.Random(seed)
-    monkeypatch.setattr(parts, "MOST", chance.choice([2, 3, 5]))
+    monkeypatch.setattr(state_parts, "MOST", chance.choice([2, 3, 5]))
     queries = [
         Query(f"Q{number}", "T", analysed(f"SELECT {columns} FROM s WINDOW {window} GROUP BY g"))
         for number, window in enumerate(WINDOWS)
@@ -160,16 +160,16 @@ def test_the_same_rows_as_one_pass_over_all_records(
 
 
 def test_a_value_is_written_again_a_few_times_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parts, "MOST", 4)
+    monkeypatch.setattr(state_parts, "MOST", 4)
     levels: list[list[PartSpan]] = [[], []]
     written = most = 0
     for number in range(256):
         levels[0].append(PartSpan(number, 0, 0))
-        if len(levels[0]) == parts.MOST:
-            written += number + 1 - parts._next(levels).number
+        if len(levels[0]) == state_parts.MOST:
+            written += number + 1 - state_parts._next(levels).number
         most = max(most, sum(map(len, levels)))
     assert written <= 4 * 256
-    assert most <= 4 * parts.MOST
+    assert most <= 4 * state_parts.MOST
 
 
 SETUP = """
@@ -195,7 +195,7 @@ def lists(server: Inside, where: str = "") -> list[tuple[str, list[str]]]:
 
 
 def test_readers_of_a_table_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parts, "MOST", 3)
+    monkeypatch.setattr(state_parts, "MOST", 3)
     with inside(tmp_path) as server:
         server.done(SETUP)
         for number in range(5):
