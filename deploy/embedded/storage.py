@@ -63,7 +63,7 @@ CREATE SCHEMA IF NOT EXISTS state;
 """
 
 
-_VERSION = 3
+_VERSION = 4
 """The version of the tables above. Increase it when a server can no longer read the tables of an earlier version."""
 
 

@@ -58,7 +58,8 @@ class Native:
     aggregates, and ``tidy`` is applied to their results. ``finish`` computes the result, in SQL or in Python. In
     ``partial``, ``{0}``, ``{1}`` … are the arguments and ``{off}`` is the row's offset. In the others ``{a}`` is the
     state. Constants are written by name (``{n}``), and other braces are doubled. ``macros`` are statements to run
-    before. Tests compare this form with the Python form.
+    before. ``repeated`` are long expressions that ``partial`` repeats, so that DuckDB plans them once. Tests compare
+    this form with the Python form.
     """
 
     partial: str
@@ -66,6 +67,7 @@ class Native:
     finish: str | NativeState
     tidy: str = "{a}"
     macros: tuple[str, ...] = ()
+    repeated: tuple[str, ...] = ()
 
 
 class AggregateParts(NamedTuple):
@@ -75,6 +77,7 @@ class AggregateParts(NamedTuple):
     merge: str
     finish: str
     tidy: str
+    repeated: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -145,6 +148,7 @@ class Definition:
         functions that ``udfs.duckdb`` registers for it."""
         named = "".join(f", {{{p.name}}}" for p in self.constants)
         given = "{a}"
+        repeated: tuple[str, ...] = ()
         if self.native and isinstance(self.native.finish, NativeState):
             given = self.native.finish.given
         finish = f"{quoted(f'{self.name}_finish')}({given}{named})"
@@ -152,6 +156,7 @@ class Definition:
             if isinstance(native.finish, str):
                 finish = native.finish
             parts = (native.partial, native.merge, finish, native.tidy)
+            repeated = native.repeated
         else:
             partial, merge = (quoted(f"{self.name}_{suffix}") for suffix in ("partial", "merge"))
             columns = ", ".join(f"c{i} := {{{i}}}" for i in range(len(self.parameters)))
@@ -161,7 +166,8 @@ class Definition:
                 finish,
                 "{a}",
             )
-        return AggregateParts(*(self.with_constants(part, constants) for part in parts))
+        partial, merge, finish, tidy = (self.with_constants(part, constants) for part in parts)
+        return AggregateParts(partial, merge, finish, tidy, repeated)
 
     def in_spark(
         self, columns: Sequence[str], constants: Sequence[str], off: str, state: str

@@ -11,6 +11,7 @@ import pytest
 
 from opensea_metrics.deploy.embedded.queries import aggregation
 from opensea_metrics.deploy.embedded.queries.families import Member, absorb, families, sliced
+from opensea_metrics.deploy.embedded.topics import state_rows
 from opensea_metrics.deploy.embedded.topics.log_tables import state_table
 from opensea_metrics.deploy.embedded.topics.positions import STREAM_TIME, KnownPositions
 from opensea_metrics.deploy.embedded.topics.record_topic import ReadPosition
@@ -56,8 +57,8 @@ def relation(rows: list[Row], offset: int) -> str:
     return f"SELECT * FROM (VALUES {values}) AS v(K, G, V, ROWTIME, _off, ROWPARTITION)"
 
 
-def rows_of(cursor: duckdb.DuckDBPyConnection, query: Query, table: str) -> list[Any]:
-    finished = selects.grouping(query.analysis).finish(f"SELECT * FROM {table}")
+def rows_of(cursor: duckdb.DuckDBPyConnection, query: Query, rows: str) -> list[Any]:
+    finished = selects.grouping(query.analysis).finish(rows)
     return sorted(cursor.execute(f"SELECT * EXCLUDE (_off) FROM ({finished})").fetchall(), key=repr)
 
 
@@ -106,7 +107,8 @@ def test_the_same_rows_as_one_by_one(
     assert seen == alone
     for query in chosen:
         table = state_table(query.id)
-        assert rows_of(cursor, query, table) == rows_of(cursor, query, f"alone_{query.id}")
+        alone_rows = rows_of(cursor, query, f"SELECT * FROM alone_{query.id}")
+        assert rows_of(cursor, query, state_rows.rows(query)) == alone_rows
         ((rows, numbers, least, end),) = cursor.execute(
             f"SELECT count(*), count(DISTINCT _off), min(_off), max(_off) + 1 FROM {table}"
         ).fetchall()

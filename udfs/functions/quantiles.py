@@ -63,7 +63,7 @@ _ZERO_AT = 1 << 20
 _NUMBER = f"ceil(ln(abs({{0}})) / {math.log(2.0)!r}::DOUBLE * {_MAPPING._multiplier!r}::DOUBLE)::INTEGER + {_ZERO_AT}"
 _BIN = (
     f"CASE WHEN NOT isfinite({{0}}) THEN NULL WHEN abs({{0}}) <= {_MAPPING.min_possible!r}::DOUBLE THEN 0"
-    f" WHEN {{0}} > 0 THEN {_NUMBER} ELSE -({_NUMBER}) END"
+    f" ELSE CASE WHEN {{0}} > 0 THEN 1 ELSE -1 END * ({_NUMBER}) END"
 )
 _MOST_ENTRIES = 2_000
 # Several entries of a bin become one.

@@ -53,6 +53,7 @@ _WASH_VALUES = """CREATE OR REPLACE MACRO wash_values(l) AS (
         f" FILTER (isfinite({{3}}) AND {{1}} IS NOT NULL AND {{2}} IS NOT NULL AND ({{0}} IS NOT NULL"
         f" OR {_ONE} = {_OTHER}))",
         merge="flatten(list({a}))",
+        repeated=_SIDES,
         finish=NativeState("DOUBLE[]", _counted, "wash_values({a})"),
         macros=(_WASH_VALUES,),
     )

@@ -30,11 +30,14 @@ def create(
     """Create the empty table of the state. ``relation`` has the columns of the rows, by default those of the source.
 
     Its columns are the keys, the accumulators, ``_ts``, and ``_off``, the offset of a row's last change. With EMIT
-    FINAL, ``_off`` is NULL until the row is final, and ``_partition`` is the partition of the row's stream time.
+    FINAL, ``_off`` is NULL until the row is final, and ``_partition`` is the partition of the row's stream time. A
+    state in parts also has ``_part``: see :mod:`topics.state_rows`.
     """
     rows = relation or feeds.nothing(grouping.analysis.source)
     grouping, rows = _tracked(grouping, rows, stream_time(grouping.analysis, {}))
     empty = grouping.partial(rows, None)
+    if grouping.is_in_parts:
+        empty = f"SELECT *, false AS _part FROM ({empty})"
     kind = "TEMP TABLE" if temporary else "TABLE"
     cursor.execute(f"CREATE OR REPLACE {kind} {table} AS SELECT *, 0::BIGINT AS _off FROM ({empty}) LIMIT 0")
 

@@ -9,14 +9,22 @@ the records gives the smallest window's rows, and the larger windows are merged 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import duckdb
 
+from opensea_metrics.deploy.embedded.queries import state_parts
 from opensea_metrics.deploy.embedded.queries.aggregation import late_rows, newest_times
+from opensea_metrics.deploy.embedded.topics import feeds
+from opensea_metrics.deploy.embedded.topics.feeds import ChangesRead
 from opensea_metrics.deploy.embedded.topics.log_tables import state_table
-from opensea_metrics.deploy.embedded.topics.positions import KnownPositions, StateEnd, stream_times
+from opensea_metrics.deploy.embedded.topics.positions import (
+    KnownPositions,
+    PartSpan,
+    StateEnd,
+    stream_times,
+)
 from opensea_metrics.deploy.embedded.topics.record_topic import Positions
 from opensea_metrics.sql.language.catalog.catalog import Query
 from opensea_metrics.sql.language.catalog.sources import Window
@@ -30,11 +38,15 @@ _MEMBER = "_member"
 
 @dataclass(frozen=True)
 class Member:
-    """An aggregation that takes the rows of ``relation``. ``known`` are its counters before."""
+    """An aggregation that takes the rows of ``relation``. ``known`` are its counters before.
+
+    ``changes`` describes the rows if they are changes of a table.
+    """
 
     query: Query
     relation: str
     known: Positions
+    changes: ChangesRead | None = None
 
     @property
     def grouping(self) -> Grouping:
@@ -91,8 +103,11 @@ def absorb(
             cursor.execute(f"INSERT INTO {_DELTA} BY NAME SELECT *, {number} AS {column} FROM ({in_time})")
         results[number] = now, late
         end = places.end_of_state(cursor, member.query.id)
-        changes.append(_Change(member.query.id, number, first, last, end))
-    _merge(cursor, keyed, changes)
+        if alike.is_in_parts:
+            state_parts.note(places, member.query.id, PartSpan(end.number, first, last))
+        changes.append(_Change(member.query.id, number, first, last, end, alike.is_in_parts))
+    if not alike.is_in_parts:
+        _merge(cursor, keyed, changes)
     for change in changes:
         places.reached_in_state(change.query_id, change.insert(cursor, column))
     return results
@@ -102,7 +117,7 @@ def absorb(
 class _Change:
     """The rows of ``_DELTA`` in which ``_member`` is ``number``. Their windows start in [first, last] (epoch ms).
 
-    ``end`` is the end of the query's state before.
+    ``end`` is the end of the query's state before. With ``is_part`` the rows are added as a part.
     """
 
     query_id: str
@@ -110,6 +125,7 @@ class _Change:
     first: int
     last: int
     end: StateEnd
+    is_part: bool = False
 
     @property
     def table(self) -> str:
@@ -127,10 +143,14 @@ class _Change:
 
     def insert(self, cursor: duckdb.DuckDBPyConnection, column: str) -> StateEnd:
         """Insert the rows into the state. They are numbered by window, so readers of changes see time go forward."""
-        rows = [f"SELECT * FROM {_CHANGED} WHERE {column} = {self.number}"] if self.has_older else []
-        if self.has_newer:
-            after = f" AND _ws > {self.end.window}" if self.has_older else ""
-            rows.append(f"SELECT * FROM {_DELTA} WHERE {column} = {self.number}{after}")
+        if self.is_part:
+            part = f"_ws <= {self.end.window}" if self.has_older else "false"
+            rows = [f"SELECT *, {part} AS _part FROM {_DELTA} WHERE {column} = {self.number}"]
+        else:
+            rows = [f"SELECT * FROM {_CHANGED} WHERE {column} = {self.number}"] if self.has_older else []
+            if self.has_newer:
+                after = f" AND _ws > {self.end.window}" if self.has_older else ""
+                rows.append(f"SELECT * FROM {_DELTA} WHERE {column} = {self.number}{after}")
         order = " ORDER BY _ws" if self.first < self.last else ""
         (inserted,) = cursor.execute(
             f"INSERT INTO {self.table} BY NAME SELECT * EXCLUDE ({column}),"
@@ -157,11 +177,12 @@ def _merge(cursor: duckdb.DuckDBPyConnection, keyed: Grouping, changes: Sequence
         )
         for change in older
     }
-    rows = [
-        f"SELECT 0 AS _src, old.* EXCLUDE (_off), {change.number} AS {column}"
-        f" FROM {change.table} AS old SEMI JOIN {_DELTA} AS new ON {condition}"
-        for change, condition in same.items()
-    ]
+    known = " UNION ALL BY NAME ".join(
+        f"SELECT * EXCLUDE (_off), {change.number} AS {column} FROM {change.table}"
+        f" WHERE _ws BETWEEN {change.first} AND {change.last}"
+        for change in older
+    )
+    rows = [f"SELECT 0 AS _src, * FROM ({known}) SEMI JOIN {_DELTA} USING ({', '.join(keyed.keys)})"]
     all_of_them = len(older) == len(changes) and not any(change.has_newer for change in older)
     parts = " OR ".join(f"({column} = {change.number} AND _ws <= {change.end.window})" for change in older)
     rows.append(f"SELECT 1 AS _src, * FROM {_DELTA} WHERE {'true' if all_of_them else parts}")
@@ -188,22 +209,55 @@ def sliced(family: Sequence[Member]) -> dict[int, int]:
 
 def _delta(keyed: Grouping, family: Sequence[Member]) -> str:
     """The rows of state of all members."""
-    column, from_slices = keyed.group[-1], sliced(family)
-    records = [
-        f"SELECT *, {number} AS {_MEMBER} FROM ({selects.windowed(member.relation, member.window)})"
-        for number, member in enumerate(family)
-        if number not in from_slices
-    ]
-    computed = keyed.of_windowed(" UNION ALL BY NAME ".join(records))
+    from_slices = sliced(family)
+    from_records = {number: member for number, member in enumerate(family) if number not in from_slices}
+    computed = keyed.of_windowed(_windowed(from_records))
     if not from_slices:
         return computed
-    slices = {
-        number: selects.slices(f"SELECT * FROM slices WHERE {column} = {other}", family[number].window)
-        for number, other in from_slices.items()
-    }
-    rows = [f"SELECT * REPLACE ({number} AS {column}) FROM ({of_member})" for number, of_member in slices.items()]
-    merged = keyed.merge(" UNION ALL BY NAME ".join(rows))
+    merged = keyed.merge(_slices(keyed, {number: family[number] for number in from_slices}, from_slices))
     return f"WITH slices AS MATERIALIZED ({computed}) SELECT * FROM slices UNION ALL BY NAME ({merged})"
+
+
+def _windowed(members: Mapping[int, Member]) -> str:
+    """The rows of members, with the start of their window and the member's number."""
+    forms = {member.changes.form if member.changes else None for member in members.values()}
+    if None not in forms and len(forms) == 1 and all(map(_is_simple, members.values())):
+        reads = [
+            (member.changes, {_MEMBER: number, "_size": member.window.size})
+            for number, member in members.items()
+            if member.changes
+        ]
+        return selects.tumbled(feeds.all_changes(reads))
+    return " UNION ALL BY NAME ".join(
+        f"SELECT *, {number} AS {_MEMBER} FROM ({selects.windowed(member.relation, member.window)})"
+        for number, member in members.items()
+    )
+
+
+def _slices(keyed: Grouping, members: Mapping[int, Member], from_slices: Mapping[int, int]) -> str:
+    """The slices of members' windows, as their rows. ``from_slices`` has the number of the member with the slices."""
+    column = keyed.group[-1]
+    if all(map(_is_simple, members.values())):
+        sizes = ", ".join(f"({number}, {from_slices[number]}, {m.window.size})" for number, m in members.items())
+        kept = ", ".join(
+            [*keyed.group[:-1], *(f"_a{number}" for number in range(len(keyed.accumulators))), "_ts"]
+        )
+        return (
+            f"SELECT {kept}, _number AS {column}, _ws - _ws % _size AS _ws"
+            f" FROM slices JOIN (VALUES {sizes}) AS larger(_number, _cut, _size) ON {column} = _cut"
+        )
+    rows = {
+        number: selects.slices(f"SELECT * FROM slices WHERE {column} = {from_slices[number]}", member.window)
+        for number, member in members.items()
+    }
+    return " UNION ALL BY NAME ".join(
+        f"SELECT * REPLACE ({number} AS {column}) FROM ({of_member})" for number, of_member in rows.items()
+    )
+
+
+def _is_simple(member: Member) -> bool:
+    """True for tumbling windows that start at the epoch."""
+    return member.window.advance == member.window.size and not member.window.origin
 
 
 def _is_cut_by(member: Member, other: Member) -> bool:

@@ -6,10 +6,15 @@ from collections.abc import Iterable, Sequence
 
 import duckdb
 
-from opensea_metrics.deploy.embedded.queries import aggregation, families, replaced_rows
+from opensea_metrics.deploy.embedded.queries import (
+    aggregation,
+    families,
+    replaced_rows,
+    state_parts,
+)
 from opensea_metrics.deploy.embedded.queries.families import Member
 from opensea_metrics.deploy.embedded.queries.ordered.sending import needs_all, send
-from opensea_metrics.deploy.embedded.topics import feeds, log_tables, readers
+from opensea_metrics.deploy.embedded.topics import feeds, log_tables, readers, state_rows
 from opensea_metrics.deploy.embedded.topics.positions import (
     LATE,
     STREAM_TIME,
@@ -45,6 +50,7 @@ def merge_all(
     If the transaction fails, forget all ``places``.
     """
     counters: dict[str, dict[ReadPosition, int]] = {}
+    in_parts: list[Query] = []
     alike: list[Member] = []
     for member in members:
         if families.can_be_member(member.query):
@@ -57,6 +63,9 @@ def merge_all(
         for member, (receivers, first), (times, late) in zip(family, sent, results, strict=True):
             _send_newest(cursor, member.query, receivers, first)
             counters[member.query.id] = _counters(member.known, times, late)
+        if family[0].grouping.is_in_parts:
+            in_parts += [member.query for member in family]
+    state_parts.merge_some(cursor, in_parts, places)
     return counters
 
 
@@ -73,15 +82,15 @@ def _send_all(
     grouping, table = selects.grouping(query.analysis), log_tables.state_table(query.id)
     all_of_them = [reader for reader in receivers if needs_all(catalog, reader)]
     if all_of_them:
-        send(cursor, all_of_them, history.all_changes(cursor, grouping, table, relation, "history"))
+        send(cursor, all_of_them, history.all_changes(cursor, grouping, state_rows.rows(query), relation, "history"))
     return [reader for reader in receivers if reader not in all_of_them], feeds.end_of(cursor, table)
 
 
 def _send_newest(cursor: duckdb.DuckDBPyConnection, query: Query, receivers: Sequence[Reader], first: int) -> None:
     """Send the newest rows of the keys that have changed, from the change ``first`` on."""
     if receivers:
-        grouping, table = selects.grouping(query.analysis), log_tables.state_table(query.id)
-        send(cursor, list(receivers), history.newest_changes(grouping, table, first))
+        changed = state_rows.rows(query, first)
+        send(cursor, list(receivers), history.newest_changes(selects.grouping(query.analysis), changed))
 
 
 def _counters(known: Positions, times: dict[int, int], late: int) -> dict[ReadPosition, int]:

@@ -131,10 +131,9 @@ class KeyLookups:
             return None
         key = column_of(keys[0].name)
         kind = "VARCHAR" if is_text else "BIGINT"
-        relation = (
-            f"SELECT *, {key} AS {_LOOKUP} FROM ({feeds.of_table(catalog, source.name).with_open(source)})"
-            f" WHERE {key} IN (SELECT unnest($1::{kind}[]))"
-        )
+        asked = f"SELECT unnest($1::{kind}[])"
+        table = feeds.of_table(catalog, source.name).with_open(source, asked)
+        relation = f"SELECT *, {key} AS {_LOOKUP} FROM ({table}) WHERE {key} IN ({asked})"
         names = ", ".join([_LOOKUP, *(column_of(column.name) for column in query.columns)])
         order = ", ".join([_LOOKUP, *(["WINDOWSTART"] if source.window else [])])
         rows = selects.rows(rest, relation, carried=[_LOOKUP, *_bounds(source, query.columns)])

@@ -6,7 +6,8 @@ same transaction records which parts of files a query has not read (``meta.unrea
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import duckdb
@@ -113,6 +114,7 @@ def move(
             return Moved((), queries)
         return Moved(queries, may_have_logs=not query.analysis.gives_table)
     if query.analysis.is_aggregation:
+        topics = replace(topics, ends=places.known_ends())
         batches, idle = _next_batches(cursor, topics, queries, places)
         places.reached(_aggregate(cursor, topics.catalog, batches, places))
         return Moved([query for queries, _ in batches for query in queries], idle)
@@ -147,6 +149,15 @@ def together(catalog: Catalog, queries: Sequence[Query]) -> list[Query]:
 
 def _is_plain_aggregation(query: Query) -> bool:
     return query.analysis.is_aggregation and not query.analysis.is_ordered
+
+
+def _changed(
+    cursor: duckdb.DuckDBPyConnection, reached: Mapping[str, Positions], places: KnownPositions
+) -> dict[str, Positions]:
+    """The positions that differ from the known ones."""
+    return {
+        reader_id: dict(new.items() - places.of(cursor, reader_id).items()) for reader_id, new in reached.items()
+    }
 
 
 def _next_batches(
@@ -251,8 +262,9 @@ def _aggregate(
     for queries, batch in batches:
         numbered = Numbered(cursor, _BATCH, places.of(cursor, queries[0].id).get(DECODED, 0))
         batch.read(cursor, numbered.take if not batch.is_decoded else numbered.take_rows)
+        changes = batch.changes if isinstance(batch, RowBatch) else None
         for query in queries:
-            members.append(Member(query, numbered.relation, places.of(cursor, query.id)))
+            members.append(Member(query, numbered.relation, places.of(cursor, query.id), changes))
             reached[query.id] = {**batch.positions, DECODED: numbered.next}
             if numbered.failed:
                 failed.append(query)
@@ -265,7 +277,7 @@ def _aggregate(
         for queries, batch in batches:
             for query in queries:
                 batch.keep(cursor, query.id)
-        set_positions_of(cursor, reached)
+        set_positions_of(cursor, _changed(cursor, reached, places))
     for queries, batch in batches:
         for query in queries:
             batch.kept(query.id)

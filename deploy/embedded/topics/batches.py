@@ -14,6 +14,7 @@ from opensea_metrics.deploy.embedded.files.lines import FileLines
 from opensea_metrics.deploy.embedded.files.segments import Segment
 from opensea_metrics.deploy.embedded.files.unread import Unread
 from opensea_metrics.deploy.embedded.topics import processing_log
+from opensea_metrics.deploy.embedded.topics.feeds import ChangesRead
 from opensea_metrics.deploy.embedded.topics.processing_log import Report
 from opensea_metrics.deploy.embedded.topics.record_topic import RECORD, TOMBSTONE, Positions
 from opensea_metrics.sql.language.catalog.sources import Source
@@ -60,10 +61,11 @@ class WholeBatch:
 
 @dataclass(frozen=True)
 class RowBatch(WholeBatch):
-    """The rows of a feed, in ``relation``."""
+    """The rows of a feed, in ``relation``. ``changes`` describes them if they are changes of a table."""
 
     positions: Positions
     relation: str
+    changes: ChangesRead | None = None
     is_decoded = True
 
     def read(

@@ -23,11 +23,12 @@ import duckdb
 from opensea_metrics.core.quoting import column as column_of
 from opensea_metrics.core.quoting import name_of_column, quoted
 from opensea_metrics.core.types import duckdb as duckdb_type
-from opensea_metrics.deploy.embedded.topics import passing
+from opensea_metrics.deploy.embedded.topics import passing, state_rows
 from opensea_metrics.deploy.embedded.topics.log_tables import BASE, SEPARATOR, state_table
 from opensea_metrics.deploy.embedded.topics.logs import Counts, Log, LogChunk
 from opensea_metrics.deploy.embedded.topics.positions import ROWS, positions
 from opensea_metrics.deploy.embedded.topics.record_topic import RECORD, TOMBSTONE
+from opensea_metrics.deploy.embedded.topics.state_rows import between
 from opensea_metrics.sql.language.catalog.catalog import Catalog, Query
 from opensea_metrics.sql.language.catalog.sources import Source
 from opensea_metrics.sql.language.lowering.duckdb import selects
@@ -85,7 +86,7 @@ class LeftRows:
         self, source: Source, low: int | None, high: int | None, carried: Sequence[str] = RECORD
     ) -> str:
         names = [name_of_column(column) for column in self.columns if column not in (TOMBSTONE, _REPLACED)]
-        rows = f"SELECT * FROM {self.table}{_between(low, high)}"
+        rows = f"SELECT * FROM {self.table}{between(low, high)}"
         if _REPLACED in self.columns and source.is_table:
             rows = f"SELECT * FROM ({rows}) WHERE NOT {_REPLACED}"
         if TOMBSTONE not in self.columns:
@@ -113,14 +114,14 @@ class Changes:
         return end_of(cursor, state_table(self.query.id))
 
     def counted(self, cursor: duckdb.DuckDBPyConnection, number: int) -> Counts:
-        return _counted(cursor, self.query, number)
+        return _counted(cursor, state_rows.numbers(self.query), number)
 
     def relation(
         self, source: Source, low: int | None, high: int | None, carried: Sequence[str] = RECORD
     ) -> str:
-        rows = f"SELECT * FROM {state_table(self.query.id)}{_between(low, high)}"
+        rows = state_rows.rows(self.query, low, high)
         if self.has_replaced and not source.is_table:
-            replaced = f"SELECT * FROM {replaced_table(self.query.id)}{_between(low, high)}"
+            replaced = f"SELECT * FROM {replaced_table(self.query.id)}{between(low, high)}"
             rows = f"{rows} UNION ALL BY NAME {replaced}"
         return self._finished(source, f"SELECT * FROM ({rows}) WHERE _off IS NOT NULL", carried)
 
@@ -132,15 +133,58 @@ class Changes:
         replaced = self._finished(source, f"SELECT * FROM {replaced_table(self.query.id)}", carried)
         return f"SELECT *, false AS {_REPLACED} FROM ({rows}) UNION ALL SELECT *, true FROM ({replaced})"
 
-    def with_open(self, source: Source) -> str:
-        """All rows, including those of open windows of EMIT FINAL, which pull queries see."""
-        return self._finished(source, f"SELECT * FROM {state_table(self.query.id)}", RECORD)
+    def with_open(self, source: Source, keys: str | None = None) -> str:
+        """All rows, including those of open windows of EMIT FINAL, which pull queries see.
+
+        ``keys`` is a SELECT of the keys whose rows are needed, for a table with one column as its key.
+        """
+        return self._finished(source, state_rows.rows(self.query, keys=keys), RECORD)
 
     def _finished(self, source: Source, rows: str, carried: Sequence[str]) -> str:
         finished = selects.grouping(self.query.analysis).finish(rows)
+        return self.as_records(source, finished, carried)
+
+    def as_records(self, source: Source, finished: str, carried: Sequence[str]) -> str:
+        """Finished rows of this table as records of a source."""
         rows = f"SELECT *, 0::INTEGER AS ROWPARTITION, _off AS ROWOFFSET FROM ({finished})"
         names = [*_columns(self.query), "WINDOWSTART", "WINDOWEND"]
         return selects.as_source(source, _with_values(rows), names, carried)
+
+
+@dataclass(frozen=True)
+class ChangesRead:
+    """The changes of a table with numbers in [low, high), for a source."""
+
+    changes: Changes
+    source: Source
+    low: int
+    high: int
+    carried: Sequence[str]
+
+    @property
+    def form(self) -> object:
+        """It is equal for reads that differ only in the table, its windows and the numbers."""
+        grouping, source = selects.grouping(self.changes.query.analysis), self.source
+        state = grouping.key_sql, grouping.accumulators, grouping.columns_sql, grouping.having_sql
+        columns = source.columns, source.timestamp, source.timestamp_format
+        return state, columns, source.window is None, source.is_table, self.carried
+
+
+def all_changes(reads: Sequence[tuple[ChangesRead, Mapping[str, int]]]) -> str:
+    """The rows of several reads of one :attr:`ChangesRead.form`, each with constants as further columns.
+
+    The rows are finished together, because DuckDB would plan this again for each read.
+    """
+    rows, added = [], list(reads[0][1])
+    for read, constants in reads:
+        query = read.changes.query
+        values = ", ".join(f"{constant} AS {name}" for name, constant in constants.items())
+        state = selects.grouping(query.analysis).with_end(state_rows.rows(query, read.low, read.high))
+        rows.append(f"SELECT *, {values} FROM ({state})")
+    first = reads[0][0]
+    grouping = selects.grouping(first.changes.query.analysis)
+    finished = grouping.finish_with_end(" UNION ALL BY NAME ".join(rows), added)
+    return first.changes.as_records(first.source, finished, [*first.carried, *added])
 
 
 @dataclass(frozen=True)
@@ -157,16 +201,16 @@ class TableRows:
         return positions(cursor, self.query.id).get(ROWS, 0)
 
     def counted(self, cursor: duckdb.DuckDBPyConnection, number: int) -> Counts:
-        return _counted(cursor, self.query, number)
+        return _counted(cursor, f"SELECT _off FROM {state_table(self.query.id)}", number)
 
     def relation(
         self, source: Source, low: int | None, high: int | None, carried: Sequence[str] = RECORD
     ) -> str:
-        rows = f"SELECT * FROM {state_table(self.query.id)}{_between(low, high)}"
+        rows = f"SELECT * FROM {state_table(self.query.id)}{between(low, high)}"
         rows = f"SELECT *, 0::INTEGER AS ROWPARTITION, _off AS ROWOFFSET FROM ({rows})"
         return selects.as_source(source, _with_values(rows), _columns(self.query), carried)
 
-    def with_open(self, source: Source) -> str:
+    def with_open(self, source: Source, keys: str | None = None) -> str:
         """All rows. The method of :class:`Changes` with this name adds open windows, but these rows have no windows."""
         return self.relation(source, None, None)
 
@@ -306,17 +350,11 @@ def end_of(cursor: duckdb.DuckDBPyConnection, table: str) -> int:
     return 0 if row is None or row[0] is None else int(row[0]) + 1
 
 
-def _counted(cursor: duckdb.DuckDBPyConnection, query: Query, number: int) -> Counts:
-    """:meth:`RowFeed.counted` of the newest rows of a query's table, all of which are in partition 0."""
+def _counted(cursor: duckdb.DuckDBPyConnection, numbers: str, number: int) -> Counts:
+    """:meth:`RowFeed.counted` of the newest rows of a query's table, all of which are in partition 0.
+
+    ``numbers`` is a SELECT of their ``_off``.
+    """
     return cursor.execute(
-        f"SELECT 0, coalesce(max(_off) + 1, 0), count(*) FILTER (_off >= {number}) FROM {state_table(query.id)}"
+        f"SELECT 0, coalesce(max(_off) + 1, 0), count(*) FILTER (_off >= {number}) FROM ({numbers})"
     ).fetchall()
-
-
-def _between(low: int | None, high: int | None) -> str:
-    bounds = []
-    if low:
-        bounds.append(f"_off >= {low}")
-    if high is not None:
-        bounds.append(f"_off < {high}")
-    return f" WHERE {' AND '.join(bounds)}" if bounds else ""

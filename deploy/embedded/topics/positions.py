@@ -42,6 +42,14 @@ class StateEnd(NamedTuple):
     window: int | None
 
 
+class PartSpan(NamedTuple):
+    """Parts of a state: those from a number of a change on, whose windows start in [first, last] (epoch ms)."""
+
+    number: int
+    first: int
+    last: int
+
+
 class KnownPositions:
     """The positions of readers, kept in memory because the same query is moved many times a second.
 
@@ -53,6 +61,8 @@ class KnownPositions:
     def __init__(self) -> None:
         self._known: dict[str, Positions] = {}
         self._ends: dict[str, StateEnd] = {}
+        self.parts: dict[str, list[list[PartSpan]]] = {}
+        """The parts of each query's state: see :mod:`queries.state_parts`."""
 
     def of(self, cursor: duckdb.DuckDBPyConnection, reader_id: str) -> Positions:
         """:func:`positions` of a reader."""
@@ -74,6 +84,10 @@ class KnownPositions:
             self._ends[query_id] = StateEnd(*row)  # type: ignore[misc]
         return self._ends[query_id]
 
+    def known_ends(self) -> dict[str, int]:
+        """The numbers after the last changes of those states whose end is known, by the ids of their queries."""
+        return {query_id: end.number for query_id, end in self._ends.items()}
+
     def reached_in_state(self, query_id: str, end: StateEnd) -> None:
         """Note the end of a state after rows were added. If the transaction fails, call :meth:`forget`."""
         self._ends[query_id] = end
@@ -82,6 +96,7 @@ class KnownPositions:
         """Read all positions and ends from the database again."""
         self._known.clear()
         self._ends.clear()
+        self.parts.clear()
 
 
 def set_positions(cursor: duckdb.DuckDBPyConnection, reader_id: str, reached: Positions) -> None:

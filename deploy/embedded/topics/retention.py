@@ -28,6 +28,7 @@ from opensea_metrics.deploy.embedded.topics.positions import positions
 from opensea_metrics.deploy.embedded.topics.record_topic import Positions, ReadPosition
 from opensea_metrics.deploy.embedded.topics.stored_topic import RECORDS, StoredTopics
 from opensea_metrics.sql.language.catalog.catalog import Query
+from opensea_metrics.sql.language.lowering.duckdb import selects
 
 _ALL = 2**62
 
@@ -97,8 +98,11 @@ def _forget_windows(
     newest, oldest = cursor.execute(f"SELECT max({at}), min({at}) FROM {table}").fetchone()  # type: ignore[misc]
     if newest is not None and oldest <= newest - window.kept:
         with transaction(cursor):
+            keys = selects.grouping(query.analysis).keys
+            own, same = ", ".join(keys), " AND ".join(f"old.{key} = gone.{key}" for key in keys)
             cursor.execute(
-                f"DELETE FROM {table} WHERE {at} <= ? AND _off < least(?, (SELECT max(_off) FROM {table}))",
+                f"DELETE FROM {table} AS old USING (SELECT {own} FROM {table} WHERE {at} <= ? GROUP BY {own}"
+                f" HAVING max(_off) < least(?, (SELECT max(_off) FROM {table}))) AS gone WHERE {same}",
                 [newest - window.kept, reached],
             )
             if keeps_replaced:

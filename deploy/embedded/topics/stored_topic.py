@@ -19,7 +19,13 @@ from opensea_metrics.deploy.embedded.files.unread import Unread
 from opensea_metrics.deploy.embedded.metastore import TopicInfo
 from opensea_metrics.deploy.embedded.topics import chunks, feeds, log_tables, record_store
 from opensea_metrics.deploy.embedded.topics.batches import FileBatch, JsonBatch, RowBatch
-from opensea_metrics.deploy.embedded.topics.feeds import Changes, RowFeed, Selection, TableRows
+from opensea_metrics.deploy.embedded.topics.feeds import (
+    Changes,
+    ChangesRead,
+    RowFeed,
+    Selection,
+    TableRows,
+)
 from opensea_metrics.deploy.embedded.topics.logs import Counts, Log, LogChunk
 from opensea_metrics.deploy.embedded.topics.record_topic import (
     RECORD,
@@ -52,7 +58,7 @@ class StoredTopics:
 
     ``declared`` are the topics that statements have created. ``with_records`` are the topics that may have records in
     the table of records; None means any. ``counts`` caches the counts of feeds of rows, because clients that wait for
-    queries to catch up ask repeatedly.
+    queries to catch up ask repeatedly. ``ends`` has known ends of tables' changes, by query.
     """
 
     catalog: Catalog
@@ -61,6 +67,7 @@ class StoredTopics:
     declared: Mapping[str, TopicInfo] = field(default_factory=dict)
     counts: dict[tuple[str, int, int], Counts] = field(default_factory=dict)
     with_records: set[str] | None = None
+    ends: Mapping[str, int] = field(default_factory=dict)
 
     def topic(self, name: str) -> RecordTopic:
         """The topic with this name."""
@@ -101,7 +108,7 @@ class StoredTopic:
         carried = (*RECORD, TOMBSTONE) if source.is_table else RECORD
         for feed in self._feeds():
             position = ReadPosition(feed.id)
-            low, end = positions.get(position, 0), feed.end(cursor)
+            low, end = positions.get(position, 0), self._end(cursor, feed)
             log = feeds.stored(feed)
             spans = log.spans(low, end) if isinstance(log, Log) else [(low, end, None)] if low < end else []
             for start, stop, chunk in spans:
@@ -110,8 +117,14 @@ class StoredTopic:
                     continue
                 while start < stop:
                     high = min(stop, start + _MOST_ROWS)
-                    yield RowBatch({position: high}, feed.relation(source, start, high, carried))
+                    relation = feed.relation(source, start, high, carried)
+                    changes = ChangesRead(feed, source, start, high, carried) if isinstance(feed, Changes) else None
+                    yield RowBatch({position: high}, relation, changes)
                     start = high
+
+    def _end(self, cursor: duckdb.DuckDBPyConnection, feed: RowFeed) -> int:
+        known = self.all.ends.get(feed.id) if isinstance(feed, Changes) else None
+        return feed.end(cursor) if known is None else known
 
     def read_json(
         self, cursor: duckdb.DuckDBPyConnection, source: Source, positions: Positions, most_bytes: int

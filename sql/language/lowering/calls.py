@@ -14,6 +14,7 @@ from opensea_metrics.core.types import (
     TIME,
     TIMESTAMP,
     ArrayType,
+    StructType,
     name_of,
 )
 from opensea_metrics.sql.language.functions import library as functions
@@ -81,6 +82,14 @@ def runs(name: str, variation: str) -> bool:
 class Calls(Extraction):
     """Writes expressions that contain calls. The class of an engine says how to write each function."""
 
+    def _to_json(self, argument: exp.Expression) -> str:
+        kind = self.type_of(argument)
+        if isinstance(kind, StructType) and isinstance(argument, exp.Anonymous) and str(argument.this) == "STRUCT":
+            self.checked_type(argument, kind)
+            fields = {name_of(item.this): self.value(item.expression) for item in argument.expressions}
+            return self.json_object(kind, fields)
+        return self.json_text(kind, self.value(argument))
+
     def call(self, call: exp.Anonymous) -> str:
         name = str(call.this).upper()
         arguments = list(call.expressions)
@@ -129,7 +138,7 @@ class Calls(Extraction):
             case "REGEXP_EXTRACT":
                 return self._extracted(call, arguments)
             case "TO_JSON_STRING":
-                return self.json_text(self.type_of(arguments[0]), self.value(arguments[0]))
+                return self._to_json(arguments[0])
             case "ARRAY_JOIN" | "ARRAY_MAX" | "ARRAY_MIN" | "ARRAY_SORT":
                 return self._of_array(call, name, arguments)
             case "ENTRIES":

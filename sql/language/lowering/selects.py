@@ -152,11 +152,14 @@ def aggregate_calls(analysis: Analysis) -> list[exp.Anonymous]:
     return list(dict.fromkeys(call for expression in expressions for call in aggregates(expression)))
 
 
-def state_columns(analysis: Analysis) -> dict[exp.Expression, str]:
-    """The group keys and the window's bounds as columns of a state: ``_k0`` …, and :func:`window_columns`."""
+def state_columns(analysis: Analysis, end: str | None = None) -> dict[exp.Expression, str]:
+    """The group keys and the window's bounds as columns of a state: ``_k0`` …, and :func:`window_columns`.
+
+    ``end`` is the column with the window's end, if there is one.
+    """
     columns: dict[exp.Expression, str] = {key: f"_k{index}" for index, key in enumerate(analysis.group)}
     if analysis.window:
-        bounds = {"WINDOWSTART": "_ws", "WINDOWEND": f"({window_end(analysis.window)})"}
+        bounds = {"WINDOWSTART": "_ws", "WINDOWEND": end or f"({window_end(analysis.window)})"}
         for name, sql in bounds.items():
             columns[exp.Column(this=exp.Identifier(this=name, quoted=True))] = sql
     return columns

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from sqlglot import exp
 
-from opensea_metrics.core.types import DecimalType, KsqlType
+from opensea_metrics.core.types import DecimalType, KsqlType, StructType
 
 SHALLOW = 16
 """The largest number of operands of a chain that are nested. Longer chains are written side by side."""
@@ -301,6 +301,10 @@ class Writing(ABC):
     @abstractmethod
     def json_text(self, kind: KsqlType, value: str) -> str:
         """A value as JSON text, as TO_JSON_STRING returns it."""
+
+    def json_object(self, kind: StructType, fields: Mapping[str, str]) -> str:
+        """A struct with these values as JSON text, as TO_JSON_STRING returns it."""
+        return self.json_text(kind, self.struct(list(fields.items())))
 
     @abstractmethod
     def exploded(self, call: exp.Expression, values: str) -> str:

@@ -22,11 +22,15 @@ from opensea_metrics.sql.language.lowering.duckdb.statistics import STATISTICS
 
 @dataclass(frozen=True)
 class Accumulator:
-    """One column of an aggregation's state."""
+    """One column of an aggregation's state.
+
+    ``repeated`` are expressions over a row that occur several times in ``partial``. Those within others come last.
+    """
 
     partial: str
     merge: str
     tidy: str = "{a}"
+    repeated: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -120,7 +124,12 @@ def aggregate(call: exp.Anonymous, lowering: Lowering) -> Aggregate:
         raise lowering.refused(call, name)
     return Aggregate(
         tuple(
-            Accumulator(part.partial.format(*written, off="_off"), part.merge, part.tidy)
+            Accumulator(
+                part.partial.format(*written, off="_off"),
+                part.merge,
+                part.tidy,
+                tuple(expression.format(*written) for expression in part.repeated),
+            )
             for part in chosen.accumulators
         ),
         _in_java_order(name, lowering) if is_text else chosen.finish,
@@ -158,7 +167,9 @@ def _by_offset(is_latest: bool, constants: list[exp.Expression]) -> Aggregate:
 def _python(definition: Definition, constants: list[str]) -> Aggregate:
     """An aggregate of ``udfs``: its native form, or Python functions over a state as text."""
     parts = definition.in_duckdb(constants)
-    return _one(parts.partial, parts.merge, parts.finish, parts.tidy)
+    arguments = (f"{{{number}}}" for number in range(len(definition.parameters)))
+    repeated = (*parts.repeated, *(name for name in arguments if parts.partial.count(name) > 1))
+    return Aggregate((Accumulator(parts.partial, parts.merge, parts.tidy, repeated),), parts.finish)
 
 
 def _sum(kind: object) -> Aggregate:

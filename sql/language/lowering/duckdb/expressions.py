@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
 
@@ -28,7 +28,7 @@ from opensea_metrics.core.types import (
 )
 from opensea_metrics.sql.language.lowering import scalars
 from opensea_metrics.sql.language.lowering.calls import Calls
-from opensea_metrics.sql.language.lowering.duckdb.json_text import json_text
+from opensea_metrics.sql.language.lowering.duckdb.json_text import json_object, json_text
 from opensea_metrics.sql.language.lowering.expressions import owner, spans_all
 from opensea_metrics.sql.language.lowering.json_paths import pointer
 from opensea_metrics.sql.language.lowering.rare import table
@@ -346,6 +346,10 @@ class Lowering(Calls):
 
     def json_text(self, kind: KsqlType, value: str) -> str:
         return self.once([value], lambda once: json_text(kind, once[0]))
+
+    def json_object(self, kind: StructType, fields: Mapping[str, str]) -> str:
+        values = list(fields.values())
+        return self.once(values, lambda once: json_object(kind, dict(zip(fields, once, strict=True))))
 
     def exploded(self, call: exp.Expression, values: str) -> str:
         return f"unnest({values})"

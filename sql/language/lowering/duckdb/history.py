@@ -16,8 +16,8 @@ def all_changes(
 ) -> str:
     """Create the temporary table ``result``, and return a relation of the changes that the records cause.
 
-    ``state`` is the table of the state before the records of ``relation``. The changes have the SELECT's columns,
-    ROWTIME, ``record_topic.RECORD``, ``record_topic.TOMBSTONE`` and ``_off``, the number of the record.
+    ``state`` are the rows of the state before the records of ``relation``, one for each key. The changes have the
+    SELECT's columns, ROWTIME, ``record_topic.RECORD``, ``record_topic.TOMBSTONE`` and ``_off``, the record's number.
 
     The states are merged in steps: each state with the previous one, then with the one two before it, then four. So
     even a key with many records takes few steps.
@@ -30,7 +30,7 @@ def all_changes(
         f"{_TEMP} history_order AS SELECT {own}, {place},"
         f" row_number() OVER (PARTITION BY {own} ORDER BY {place}) AS _place FROM {result}"
     )
-    old = f"SELECT * EXCLUDE (_off), 0 AS {place} FROM {state} AS old SEMI JOIN {result} AS new USING ({own})"
+    old = f"SELECT * EXCLUDE (_off), 0 AS {place} FROM ({state}) AS old SEMI JOIN {result} AS new USING ({own})"
     cursor.execute(
         f"{_TEMP} {result} AS SELECT * EXCLUDE ({place}, _place), _place AS {place}"
         f" FROM {result} JOIN history_order USING ({own}, {place}) UNION ALL BY NAME {old}"
@@ -53,10 +53,10 @@ def all_changes(
     return f"SELECT * FROM ({grouping.changes(numbered)}) JOIN ({record}) USING (_off)"
 
 
-def newest_changes(grouping: Grouping, state: str, first: int) -> str:
+def newest_changes(grouping: Grouping, changed: str) -> str:
     """The newest rows of the keys that have changed, as a relation like that of :func:`all_changes`.
 
-    ``first`` is the number of the first change.
+    ``changed`` are their rows of state.
     """
-    rows = grouping.changes(f"SELECT * FROM {state} WHERE _off >= {first}")
+    rows = grouping.changes(changed)
     return f"SELECT *, 0::INTEGER AS ROWPARTITION, 0::BIGINT AS ROWOFFSET FROM ({rows})"

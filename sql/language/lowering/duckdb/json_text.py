@@ -6,6 +6,7 @@ Times are text and BYTES are base64. Fields and keys are in alphabetical order (
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 
 from opensea_metrics.core.quoting import quoted, text
 from opensea_metrics.core.types import ArrayType, DecimalType, KsqlType, MapType, StructType
@@ -16,7 +17,8 @@ _READY = ("BOOLEAN", "INTEGER", "BIGINT", "STRING")
 _DOUBLE = f"{quoted(table.CASTS['DOUBLE AS STRING'].definition.name)}({{0}})"
 _SCALARS = {
     # JSON has no such numbers, so Jackson writes them as text.
-    "DOUBLE": f"CASE WHEN isfinite({{0}}) THEN {_DOUBLE} ELSE '\"' || {_DOUBLE} || '\"' END",
+    "DOUBLE": f"CASE WHEN isfinite({{0}}) THEN {_DOUBLE} WHEN isnan({{0}}) THEN '\"NaN\"'"
+    " WHEN {0} > 0 THEN '\"Infinity\"' WHEN {0} < 0 THEN '\"-Infinity\"' END",
     "BYTES": "'\"' || to_base64({0}) || '\"'",
     "DATE": "'\"' || date_text({0}) || '\"'",
     "TIME": "'\"' || time_text({0}) || '\"'",
@@ -42,10 +44,7 @@ def json_text(kind: KsqlType, value: str, depth: int = 0) -> str:
     element = f"_j{depth}"
     match kind:
         case StructType():
-            written = _object([
-                f"{text(json.dumps(name, ensure_ascii=False) + ':')} || {json_text(inner, field(value, name), depth)}"
-                for name, inner in sorted(kind.fields)
-            ])  # fmt: skip
+            written = json_object(kind, {name: field(value, name) for name, _ in kind.fields}, depth)
             return f"CASE WHEN {value} IS NULL THEN 'null' ELSE {written} END"
         case ArrayType():
             inner = json_text(kind.element, element, depth + 1)
@@ -64,5 +63,14 @@ def json_text(kind: KsqlType, value: str, depth: int = 0) -> str:
     return f"coalesce({written}, 'null')"
 
 
-def _object(pairs: list[str]) -> str:
+def json_object(kind: StructType, fields: Mapping[str, str], depth: int = 0) -> str:
+    """A struct as JSON text. ``fields`` are the values of its fields."""
+    ordered = sorted(kind.fields)
+    if all(is_ready(inner) for _, inner in ordered):
+        packed = ", ".join(f"{quoted(name)} := {fields[name]}" for name, _ in ordered)
+        return f"to_json(struct_pack({packed}))::VARCHAR"
+    pairs = [
+        f"{text(json.dumps(name, ensure_ascii=False) + ':')} || {json_text(inner, fields[name], depth)}"
+        for name, inner in ordered
+    ]
     return "'{' || " + " || ',' || ".join(pairs) + " || '}'"

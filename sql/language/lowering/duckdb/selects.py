@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from sqlglot import exp
@@ -71,6 +71,17 @@ class Grouping:
     def is_ordered(self) -> bool:
         """True if an accumulator depends on the order in which rows of state are merged."""
         return any("{src}" in part.merge for part in self.accumulators)
+
+    @property
+    def is_in_parts(self) -> bool:
+        """True if a state may have several rows for a key and window: its parts.
+
+        A list can grow with the window. So new rows become a part of their own, and older rows stay as they are.
+        """
+        window = self.analysis.window
+        if window is None or window.is_session or self.analysis.emit == "FINAL" or self.analysis.is_ordered:
+            return False
+        return any("list(" in part.merge for part in self.accumulators)
 
     @property
     def accumulators(self) -> tuple[Accumulator, ...]:
@@ -145,21 +156,33 @@ class Grouping:
         """One row of state for each session, merged from rows of state that have ``_src`` and ``_session``."""
         return self._merged(rows, [*self.group, "min(_ws) AS _ws", "max(_we) AS _we"], [*self.group, "_session"])
 
+    def of_parts(self, parts: str) -> str:
+        """One row of state for each key, with the ``_off`` of its newest part. The parts have ``_off`` too."""
+        return replace(self, carried=("_off",)).merge(f"SELECT *, _off AS _src FROM ({parts})")
+
+    def with_end(self, rows: str) -> str:
+        """Rows of state with the end of their window, ``_we``."""
+        window = self.analysis.window
+        if window is None or window.is_session:
+            return rows
+        return f"SELECT *, {selects.window_end(window)} AS _we FROM ({rows})"
+
     def finish(self, rows: str) -> str:
         """The SELECT's columns, computed from rows of state that have ``_off``."""
-        columns = ", ".join(f"{sql} AS {duckdb_column(name)}" for name, sql in self.columns_sql)
-        window = ""
-        if self.analysis.window:
-            window = f", _ws AS WINDOWSTART, {selects.window_end(self.analysis.window)} AS WINDOWEND"
-        return (
-            f"SELECT {columns}{window}, _ts AS ROWTIME, _off FROM ({rows}) WHERE {self.having_sql}"
-        )
+        return self.finish_with_end(self.with_end(rows))
+
+    def finish_with_end(self, rows: str, carried: Sequence[str] = ()) -> str:
+        """:meth:`finish` for the rows of :meth:`with_end`. The result also has their ``carried`` columns."""
+        columns = [f"{sql} AS {duckdb_column(name)}" for name, sql in self.columns_sql]
+        bounds = ["_ws AS WINDOWSTART", "_we AS WINDOWEND"] if self.analysis.window else []
+        selected = ", ".join([*columns, *bounds, "_ts AS ROWTIME", "_off", *carried])
+        return f"SELECT {selected} FROM ({rows}) WHERE {self.having_sql}"
 
     def changes(self, rows: str) -> str:
         """Like :meth:`finish`, but with the rows that HAVING excludes. ``_tombstone`` is true for these rows."""
         columns = ", ".join(f"{sql} AS {duckdb_column(name)}" for name, sql in self.columns_sql)
         left_out = f"({self.having_sql}) IS NOT TRUE AS _tombstone"
-        return f"SELECT {columns}, _ts AS ROWTIME, _off, {left_out} FROM ({rows})"
+        return f"SELECT {columns}, _ts AS ROWTIME, _off, {left_out} FROM ({self.with_end(rows)})"
 
     def _named_keys(self) -> list[str]:
         return [f"{sql} AS _k{index}" for index, sql in enumerate(self.key_sql)]
@@ -167,7 +190,17 @@ class Grouping:
     def _partial(self, rows: str, by: list[str], kept: Sequence[str] = ()) -> str:
         """Rows of state from rows that have ``_session`` if the window is a session. ``kept`` are further columns."""
         window = self.analysis.window
-        states = [f"{part.partial} AS _a{i}" for i, part in enumerate(self.accumulators)]
+        # DuckDB plans repeated expressions once if they are columns.
+        repeated = dict.fromkeys(sql for part in self.accumulators for sql in part.repeated)
+        named = {sql: f"_x{i}" for i, sql in enumerate(repeated)}
+        if named:
+            rows = f"SELECT *, {', '.join(f'{sql} AS {name}' for sql, name in named.items())} FROM ({rows})"
+        states = []
+        for i, part in enumerate(self.accumulators):
+            partial = part.partial
+            for sql in part.repeated:
+                partial = partial.replace(sql, named[sql])
+            states.append(f"{partial} AS _a{i}")
         is_session = window is not None and window.is_session
         bounds = ["min(ROWTIME) AS _ws", "max(ROWTIME) AS _we"] if is_session else []
         columns = [column for column in by if column != "_session"]
@@ -186,6 +219,8 @@ class Grouping:
         return self._tidied(f"SELECT {selected} FROM ({rows}) GROUP BY {', '.join(by)}")
 
     def _tidied(self, grouped: str, kept: Sequence[str] = ()) -> str:
+        if all(part.tidy == "{a}" for part in self.accumulators):
+            return grouped
         tidied = [
             f"{part.tidy.format(a=f'_a{i}')} AS _a{i}"
             for i, part in enumerate(self.accumulators)
@@ -205,6 +240,11 @@ def slices(rows: str, window: Window | None) -> str:
     A slice is repeated for each of its windows. Their bounds must be among those of the small window.
     """
     return windowed(f"SELECT * EXCLUDE (_ws), _ws AS ROWTIME FROM ({rows})", window)
+
+
+def tumbled(rows: str) -> str:
+    """The rows with the start of their tumbling window as ``_ws``. Its size (ms) is in the column ``_size``."""
+    return f"SELECT * EXCLUDE (_size), ROWTIME - ROWTIME % _size AS _ws FROM ({rows})"
 
 
 def as_source(source: Source, relation: str, available: Sequence[str], carried: Sequence[str] = ()) -> str:
@@ -299,7 +339,7 @@ def grouping(analysis: Analysis) -> Grouping:
     for call, aggregated in calls.items():
         substitutes[call] = aggregated.finish.format(a=f"_a{position}", b=f"_a{position + 1}")
         position += len(aggregated.accumulators)
-    substitutes |= selects.state_columns(analysis)
+    substitutes |= selects.state_columns(analysis, end="_we")
     after = Lowering(selects.scope_of(analysis), substitutes)
     return Grouping(
         analysis=analysis,
