@@ -22,6 +22,7 @@ from opensea_metrics.deploy.embedded.files.compaction import CompactedTexts
 from opensea_metrics.deploy.embedded.files.companions import HEADERS, Companions
 from opensea_metrics.deploy.embedded.files.file_look import tail
 from opensea_metrics.deploy.embedded.files.line_runs import LineRun, last_lines, merged
+from opensea_metrics.deploy.embedded.files.prefetch import prefetched
 from opensea_metrics.deploy.embedded.files.segment_files import opened_within, state_of
 from opensea_metrics.deploy.embedded.files.segments import Read, Segment
 from opensea_metrics.deploy.embedded.files.unread import WHEN_IT_GOES_ON, Unread, Why
@@ -74,7 +75,7 @@ class FileLines:
         whether ``names`` matches the line.
         """
         self._restart()
-        batches = (_flagged(batch, names) for batch in self._batches())
+        batches = prefetched(_flagged(batch, names) for batch in self._batches())
         cursor.register(_VIEW, pa.RecordBatchReader.from_batches(_FLAGGED, batches))
         return f"SELECT line, path, ROWPARTITION, ROWOFFSET, key, headers, _odd FROM {_VIEW}"
 
