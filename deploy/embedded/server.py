@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 
 from opensea_metrics.core.errors import SqlError
 from opensea_metrics.deploy.embedded.engine import Engine
@@ -44,6 +45,7 @@ def serve(
     the data directory cannot be used.
     """
     check_certificate(policy)
+    pa.set_memory_pool(pa.system_memory_pool())  # the default one keeps 35 MB of what the lines of files took
 
     def begun() -> None:
         ready(url_of(host, bound, policy))

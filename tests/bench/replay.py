@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -21,9 +19,9 @@ import duckdb
 from opensea_metrics.deploy import commands
 from opensea_metrics.deploy.client import KsqlClient
 from opensea_metrics.deploy.demo import wait_until_read
-from opensea_metrics.deploy.embedded import server
 from opensea_metrics.producer.sample import write_sample
 from tests.bench import memory
+from tests.bench.server_process import cpu_of, served
 
 _BODY = (
     "STRUCT(collection STRUCT(slug VARCHAR), chain VARCHAR, maker STRUCT(address VARCHAR), "
@@ -132,28 +130,25 @@ COUNTED = "SELECT events FROM global_30_minutes;"
 """How many events each window has."""
 
 
-def embedded(data: Path) -> None:
-    """Apply the migrations, then let the server read the topics, and print the figures."""
-    with server.running(data) as url:
+def embedded(data: Path) -> tuple[float, float, float, float]:
+    """Seconds of applying the migrations, then seconds, CPU seconds and memory of a server that reads the topics."""
+    with served(data) as (url, process):
         client = KsqlClient(url)
         (data / "topics").rename(data / "aside")
         begun = time.perf_counter()
         commands.apply(client)
         applied = time.perf_counter()
-        cpu = time.process_time()
+        cpu = cpu_of(process)
         (data / "aside").rename(data / "topics")
         wait_until_read(client, 600)
-        seconds, cpu = time.perf_counter() - applied, time.process_time() - cpu
-        counted = sum(row["EVENTS"] for row in client.pull(COUNTED))
-        print(applied - begun, seconds, cpu, memory.peak(), counted)
+        seconds, cpu = time.perf_counter() - applied, cpu_of(process) - cpu
+        assert sum(row["EVENTS"] for row in client.pull(COUNTED)) > 0
+        return applied - begun, seconds, cpu, memory.peak(process)
 
 
 def main() -> None:
     events = int(os.environ.get("EVENTS", "1000000"))
-    if len(sys.argv) > 1:
-        embedded(Path(sys.argv[1]))
-        return
-    ours: list[list[float]] = []
+    ours: list[tuple[float, float, float, float]] = []
     hand: list[tuple[float, float]] = []
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder)
@@ -162,13 +157,11 @@ def main() -> None:
             for name in ("embedded.duckdb", "embedded.duckdb.wal"):
                 (data / name).unlink(missing_ok=True)
             shutil.rmtree(data / "tmp", ignore_errors=True)
-            command = [sys.executable, "-m", "tests.bench.replay", folder]
-            done = subprocess.run(command, capture_output=True, text=True, check=True)
-            ours.append([float(figure) for figure in done.stdout.split()[-5:]])
+            ours.append(embedded(data))
             begun, cpu = time.perf_counter(), time.process_time()
             by_hand(f"{data}/topics/OpenSeaRawEvents/**/*.json.gz")
             hand.append((time.perf_counter() - begun, time.process_time() - cpu))
-    _, wall, cpu, peak, _ = min(ours, key=lambda run: run[1])
+    _, wall, cpu, peak = min(ours, key=lambda run: run[1])
     hand_wall, hand_cpu = min(hand)
     print(f"embedded server: {events / wall:,.0f} events/s, {wall:.1f} s, {cpu:.1f} s of CPU, {peak:.0f} MB")
     print(f"by hand:         {events / hand_wall:,.0f} events/s, {hand_wall:.1f} s, {hand_cpu:.1f} s of CPU")

@@ -110,6 +110,8 @@ def absorb(
         _merge(cursor, keyed, changes)
     for change in changes:
         places.reached_in_state(change.query_id, change.insert(cursor, column))
+    for table in (_DELTA, _CHANGED):
+        cursor.execute(f"DROP TABLE IF EXISTS {table}")  # the next family needs the memory
     return results
 
 

@@ -54,6 +54,7 @@ def _merge(cursor: duckdb.DuckDBPyConnection, query: Query, span: PartSpan, plac
     assert newest is not None
     is_open = f"_ws > {newest - window.size}"
     parts = f"FROM {table} WHERE _ws BETWEEN {span.first} AND {span.last}"
+    parts += f" AND _ws IN (SELECT _ws FROM {table} WHERE _part)"
     if span.number:
         parts += f" AND (_off >= {span.number} OR NOT {is_open})"
     cursor.execute(f"CREATE OR REPLACE TEMP TABLE merged_parts AS {grouping.of_parts(f'SELECT * {parts}')}")
