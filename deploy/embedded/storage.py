@@ -63,11 +63,11 @@ CREATE SCHEMA IF NOT EXISTS state;
 """
 
 
-_SETTINGS = {"threads": 1, "checkpoint_threshold": "64MB"}
+_SETTINGS: dict[str, str | int] = {"threads": 1, "checkpoint_threshold": "64MB"}
 """Figures of `python -m tests.bench.replay` over a million events (2026-11-30).
 
-Within the memory of a server a second thread makes DuckDB move data to disk, which takes 18 % more CPU time and no less time.
-Every connection still has a thread of its own. With 16 MB, the default, checkpoints take 8 % more CPU time.
+Within the memory of a server a second thread makes DuckDB move data to disk. That takes 18 % more CPU time, and as
+long. Every connection still has a thread of its own. With 16 MB, the default, checkpoints take 8 % more CPU time.
 """
 _VERSION = 4
 """The version of the tables above. Increase it when a server can no longer read the tables of an earlier version."""
