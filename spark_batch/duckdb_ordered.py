@@ -44,7 +44,8 @@ class DuckDbOrdered:
         rows = f"SELECT *, _part AS ROWPARTITION FROM ({relation})"
         state = f"SELECT *, 0::BIGINT AS _off FROM ({grouping.partial(rows, None)}) LIMIT 0"
         self._database.execute(f"CREATE OR REPLACE TEMP TABLE no_state AS {state}")
-        computed = partial(history.all_changes, self._database, grouping, "no_state", rows, "changes_of_state")
+        nothing = "SELECT * FROM no_state"
+        computed = partial(history.all_changes, self._database, grouping, nothing, rows, "changes_of_state")
         changes = self._memory.enough(computed)
         named = "SELECT * EXCLUDE (_tombstone, ROWPARTITION, ROWOFFSET), ROWPARTITION AS _part, _tombstone AS _gone"
         return f"{named} FROM ({changes})"
