@@ -227,3 +227,20 @@ def test_windows_in_parts_are_deleted_as_a_whole(tmp_path: Path) -> None:
         assert len(lists(server)) == 4
         retention.sweep(server.engine._cursor, server.engine._topics(), 0, {})
         assert lists(server) == [("c", ["c"]), ("c", ["c", "d"])]
+
+
+def test_windows_that_ended_while_the_server_was_stopped_are_merged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(state_parts, "MOST", 2)
+    with inside(tmp_path) as server:
+        server.done(SETUP)
+        for number in range(3):
+            insert(server, "a", NOON + number, str(number))
+    with inside(tmp_path) as server:
+        for number in range(4):
+            insert(server, "a", NOON + 10 * MINUTE + number, str(number))
+        table = state_table(server.engine.catalog.writers("SETS")[0].id)
+        parts = server.engine.cursor().execute(f"SELECT _part FROM {table} WHERE _ws = {NOON}").fetchall()
+        assert parts == [(False,)]
+        assert lists(server) == [("a", ["0", "1", "2"]), ("a", ["0", "1", "2", "3"])]

@@ -174,3 +174,12 @@ def test_a_mark_does_not_forge_a_place(load: Load) -> None:
 def test_encodings(load: Load, text: str | bytes, expected: str) -> None:
     macro = b"\xef\xbb\xbf{% macro m() %}x{% endmacro %}"
     assert load(text, "\ufeffn: 1", m=macro).startswith(expected)
+
+
+def test_only_one_process_waits_for_templates(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[object] = []
+    monkeypatch.setattr(templates, "_begun", begun)
+    monkeypatch.setattr(templates, "_process", object)
+    templates.begin()
+    templates.begin()
+    assert len(begun) == 1

@@ -28,9 +28,9 @@ MOST_ROWS = 50_000
 def note(places: KnownPositions, query_id: str, span: PartSpan) -> None:
     """Note a part that a batch has added to a state.
 
-    The parts from before the server started count as one.
+    The parts from before the server started count as one. Their windows may have ended long before this part's.
     """
-    levels = places.parts.setdefault(query_id, [[], [span._replace(number=0)]])
+    levels = places.parts.setdefault(query_id, [[], [span._replace(number=0, first=0)]])
     levels[0].append(span)
 
 

@@ -43,7 +43,12 @@ _FRAME = re.compile(r'^  File "(.*)", line (\d+) in ', re.MULTILINE)
 
 
 def begin() -> None:
-    """Start a process for the next templates. It imports Jinja2 while this process does other work."""
+    """Start a process for the next templates. It imports Jinja2 while this process does other work.
+
+    If one waits already, it is used.
+    """
+    if _begun:
+        return
     with suppress(OSError):  # raised again for the templates
         _begun.append(_process())
 
