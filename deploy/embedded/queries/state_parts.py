@@ -16,13 +16,15 @@ import duckdb
 
 from opensea_metrics.deploy.embedded.topics.log_tables import state_table
 from opensea_metrics.deploy.embedded.topics.positions import KnownPositions, PartSpan
+from opensea_metrics.deploy.embedded.topics.state_rows import ranges_of
 from opensea_metrics.sql.language.catalog.catalog import Query
 from opensea_metrics.sql.language.lowering.duckdb import selects
 
 MOST = 16
 """Parts of about the same size that are merged."""
 MOST_ROWS = 50_000
-"""Rows of new parts that are merged, even if the parts are few."""
+"""Rows of new parts that are merged, even if the parts are few. More rows are merged in ranges of keys."""
+_MOST_RANGES = 16
 
 
 def note(places: KnownPositions, query_id: str, span: PartSpan) -> None:
@@ -57,7 +59,10 @@ def _merge(cursor: duckdb.DuckDBPyConnection, query: Query, span: PartSpan, plac
     parts += f" AND _ws IN (SELECT _ws FROM {table} WHERE _part)"
     if span.number:
         parts += f" AND (_off >= {span.number} OR NOT {is_open})"
-    cursor.execute(f"CREATE OR REPLACE TEMP TABLE merged_parts AS {grouping.of_parts(f'SELECT * {parts}')}")
+    ranges = (places.end_of_state(cursor, query.id).number - span.number) // MOST_ROWS
+    for number, merged in enumerate(ranges_of(grouping, f"SELECT * {parts}", min(ranges, _MOST_RANGES))):
+        into = "INSERT INTO merged_parts BY NAME" if number else "CREATE OR REPLACE TEMP TABLE merged_parts AS"
+        cursor.execute(f"{into} {merged}")
     cursor.execute(f"DELETE {parts}")
     part = is_open if span.number else "false"
     cursor.execute(f"INSERT INTO {table} BY NAME SELECT *, {part} AS _part FROM merged_parts ORDER BY _off")

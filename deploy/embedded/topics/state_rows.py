@@ -10,6 +10,10 @@ from __future__ import annotations
 from opensea_metrics.deploy.embedded.topics.log_tables import state_table
 from opensea_metrics.sql.language.catalog.catalog import Query
 from opensea_metrics.sql.language.lowering.duckdb import selects
+from opensea_metrics.sql.language.lowering.duckdb.selects import Grouping
+
+_RANGES = 8
+"""Ranges of keys in which whole tables are read."""
 
 
 def rows(query: Query, low: int | None = None, high: int | None = None, keys: str | None = None) -> str:
@@ -28,8 +32,17 @@ def rows(query: Query, low: int | None = None, high: int | None = None, keys: st
     if low:
         own = ", ".join(grouping.keys)
         parts = f"SELECT * FROM ({parts}) SEMI JOIN (SELECT {own} FROM {table} WHERE _off >= {low}) USING ({own})"
-    merged = f"SELECT * FROM ({grouping.of_parts(parts)}){between(None, high)}"
+    merged = " UNION ALL BY NAME ".join(ranges_of(grouping, parts, 1 if keys or low else _RANGES))
+    merged = f"SELECT * FROM ({merged}){between(None, high)}"
     return f"SELECT * FROM ({whole}) UNION ALL BY NAME {merged}"
+
+
+def ranges_of(grouping: Grouping, parts: str, count: int) -> list[str]:
+    """The rows that parts become, in ranges of keys: DuckDB has to keep the lists of a range in memory."""
+    if count <= 1:
+        return [grouping.of_parts(parts)]
+    range_of = f"hash({', '.join(grouping.keys)}) % {count}"
+    return [grouping.of_parts(f"SELECT * FROM ({parts}) WHERE {range_of} = {number}") for number in range(count)]
 
 
 def numbers(query: Query) -> str:
