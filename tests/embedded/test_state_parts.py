@@ -123,6 +123,7 @@ def test_the_same_rows_as_one_pass_over_all_records(
 ) -> None:
     chance = random.Random(seed)
     monkeypatch.setattr(state_parts, "MOST", chance.choice([2, 3, 5]))
+    monkeypatch.setattr(state_parts, "MOST_ROWS", chance.choice([1, 20, 50_000]))
     queries = [
         Query(f"Q{number}", "T", analysed(f"SELECT {columns} FROM s WINDOW {window} GROUP BY g"))
         for number, window in enumerate(WINDOWS)
