@@ -27,7 +27,7 @@ def _is_shortest(value: float) -> bool:
     """True if both languages write the shortest text, and without an exponent.
 
     They differ if a short text lies in the middle between two numbers. In this range, only whole numbers and powers of
-    two have such texts, because the middle between two other numbers has more digits than the shortest text of either.
+    two have such texts. The middle between two other numbers has more digits than the shortest text of either.
     """
     return 1e-3 <= abs(value) < 1e7 and not value.is_integer() and abs(math.frexp(value)[0]) != 0.5
 
