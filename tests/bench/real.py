@@ -9,8 +9,6 @@ Run: KSQLDB_URL=… KAFKA_BOOTSTRAP_SERVERS=… [EVENTS=1000000] python -m tests
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -24,6 +22,7 @@ from opensea_metrics.producer.replay import replay
 from opensea_metrics.producer.settings import KafkaSettings
 from tests.bench import goals
 from tests.bench.replay import COUNTED
+from tests.bench.replay import embedded as read_archive
 
 TIMEOUT = 3_600.0
 
@@ -47,26 +46,28 @@ def real(url: str, events: int) -> tuple[float, int]:
 
 
 def embedded(events: int) -> tuple[float, int]:
-    """The same in a process of its own."""
+    """The same on an embedded server, which is a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
         sample.write_sample(Path(folder), events)
-        command = [sys.executable, "-m", "tests.bench.replay", folder]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-    applied, seconds, cpu, peak, counted = map(float, done.stdout.split())
-    print(f"embedded server: {seconds:.1f} s, {cpu:.1f} s of CPU, {peak:.0f} MB; applied in {applied:.1f} s")
-    return seconds, int(counted)
+        run = read_archive(Path(folder))
+    print(f"embedded server: {run}; applied in {run.applied:.1f} s")
+    return run.seconds, run.counted
 
 
 def main() -> None:
     url, brokers = os.environ.get("KSQLDB_URL"), os.environ.get("KAFKA_BOOTSTRAP_SERVERS")
     if not url or not brokers:
-        print("the comparison with a real ksqlDB is left out: it needs KSQLDB_URL and KAFKA_BOOTSTRAP_SERVERS")
+        print(
+            "the comparison with a real ksqlDB is left out: it needs KSQLDB_URL and KAFKA_BOOTSTRAP_SERVERS"
+        )
         return
     events = int(os.environ.get("EVENTS", "1000000"))
     ours, counted = embedded(events)
     theirs, also_counted = real(url, events)
     if counted != also_counted:
-        raise SystemExit(f"the embedded server counts {counted:,} events, and ksqlDB {also_counted:,}")
+        raise SystemExit(
+            f"the embedded server counts {counted:,} events, and ksqlDB {also_counted:,}"
+        )
     goals.show(
         f"{events:,} events to caught up, times as fast as a real ksqlDB", theirs / ours, 15, is_least=True,
         more=f"{ours:.1f} s against {theirs:.1f} s",

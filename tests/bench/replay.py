@@ -13,6 +13,7 @@ import shutil
 import tempfile
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import duckdb
 
@@ -92,7 +93,9 @@ def _address(text: str) -> str:
 
 
 def _same(other: str) -> str:
-    return " AND ".join(f"sums.{key} IS NOT DISTINCT FROM {other}.{key}" for key in ("ws", "chain", "slug"))
+    return " AND ".join(
+        f"sums.{key} IS NOT DISTINCT FROM {other}.{key}" for key in ("ws", "chain", "slug")
+    )
 
 
 def _trading_by_hand(database: duckdb.DuckDBPyConnection, size: int, ws: str) -> None:
@@ -130,8 +133,25 @@ COUNTED = "SELECT events FROM global_30_minutes;"
 """How many events each window has."""
 
 
-def embedded(data: Path) -> tuple[float, float, float, float]:
-    """Seconds of applying the migrations, then seconds, CPU seconds and memory of a server that reads the topics."""
+class Served(NamedTuple):
+    """What a server needs to read the topics."""
+
+    applied: float
+    """Seconds of applying the migrations, before that."""
+    seconds: float
+    cpu: float
+    """Seconds of CPU."""
+    peak: float
+    """MB of memory at most."""
+    counted: int
+    """How many events its windows have."""
+
+    def __str__(self) -> str:
+        return f"{self.seconds:.1f} s, {self.cpu:.1f} s of CPU, {self.peak:.0f} MB"
+
+
+def embedded(data: Path) -> Served:
+    """A new server on a data directory with topics and no database."""
     with served(data) as (url, process):
         client = KsqlClient(url)
         (data / "topics").rename(data / "aside")
@@ -142,13 +162,14 @@ def embedded(data: Path) -> tuple[float, float, float, float]:
         (data / "aside").rename(data / "topics")
         wait_until_read(client, 600)
         seconds, cpu = time.perf_counter() - applied, cpu_of(process) - cpu
-        assert sum(row["EVENTS"] for row in client.pull(COUNTED)) > 0
-        return applied - begun, seconds, cpu, memory.peak(process)
+        counted = sum(row["EVENTS"] for row in client.pull(COUNTED))
+        assert counted > 0
+        return Served(applied - begun, seconds, cpu, memory.peak(process), counted)
 
 
 def main() -> None:
     events = int(os.environ.get("EVENTS", "1000000"))
-    ours: list[tuple[float, float, float, float]] = []
+    ours: list[Served] = []
     hand: list[tuple[float, float]] = []
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder)
@@ -161,12 +182,18 @@ def main() -> None:
             begun, cpu = time.perf_counter(), time.process_time()
             by_hand(f"{data}/topics/OpenSeaRawEvents/**/*.json.gz")
             hand.append((time.perf_counter() - begun, time.process_time() - cpu))
-    _, wall, cpu, peak = min(ours, key=lambda run: run[1])
+    best = min(ours, key=lambda run: run.seconds)
     hand_wall, hand_cpu = min(hand)
-    print(f"embedded server: {events / wall:,.0f} events/s, {wall:.1f} s, {cpu:.1f} s of CPU, {peak:.0f} MB")
-    print(f"by hand:         {events / hand_wall:,.0f} events/s, {hand_wall:.1f} s, {hand_cpu:.1f} s of CPU")
-    print(f"ratio:           {wall / hand_wall:.2f} of time, {cpu / hand_cpu:.2f} of CPU")
-    print(f"applying:        {min(run[0] for run in ours):.1f} s for the migrations, before that")
+    print(f"embedded server: {events / best.seconds:,.0f} events/s, {best}")
+    print(
+        f"by hand:         {events / hand_wall:,.0f} events/s, {hand_wall:.1f} s, {hand_cpu:.1f} s of CPU"
+    )
+    print(
+        f"ratio:           {best.seconds / hand_wall:.2f} of time, {best.cpu / hand_cpu:.2f} of CPU"
+    )
+    print(
+        f"applying:        {min(run.applied for run in ours):.1f} s for the migrations, before that"
+    )
 
 
 if __name__ == "__main__":
