@@ -15,8 +15,8 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
+from opensea_metrics.core.conversions import castable
 from opensea_metrics.core.errors import SqlError
-from opensea_metrics.core.types import castable
 from opensea_metrics.deploy.embedded.queries.client_queries import TransientQuery
 from opensea_metrics.deploy.embedded.queries.printed_topic import PrintedTopic, print_statement
 from opensea_metrics.deploy.embedded.trial import Trial

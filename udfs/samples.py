@@ -15,6 +15,7 @@ from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 
+from opensea_metrics.core.conversions import is_numeric
 from opensea_metrics.core.definition import Definition
 from opensea_metrics.core.types import (
     BIGINT,
@@ -30,7 +31,6 @@ from opensea_metrics.core.types import (
     KsqlType,
     MapType,
     StructType,
-    is_numeric,
 )
 
 Row = tuple[Any, ...]

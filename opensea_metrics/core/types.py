@@ -1,11 +1,11 @@
-"""ksqlDB's types as plain data, and their forms in a server's replies and in DuckDB."""
+"""ksqlDB's types as plain data, and their forms in DuckDB and in Spark."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from opensea_metrics.core.errors import SqlError
 from opensea_metrics.core.quoting import quoted, spark_quoted
@@ -90,17 +90,10 @@ NULL = KsqlType("NULL")
 """The type of a bare NULL. It fits everywhere."""
 
 _SCALARS = {
-    "BOOLEAN": BOOLEAN,
-    "INT": INTEGER,
-    "BIGINT": BIGINT,
-    "DOUBLE": DOUBLE,
-    "VARCHAR": STRING,
-    "TEXT": STRING,
-    "VARBINARY": BYTES,
-    "DATE": DATE,
-    "TIME": TIME,
-    "TIMESTAMP": TIMESTAMP,
-}
+    "BOOLEAN": BOOLEAN, "INT": INTEGER, "BIGINT": BIGINT, "DOUBLE": DOUBLE, "VARCHAR": STRING, "TEXT": STRING,
+    "VARBINARY": BYTES, "DATE": DATE, "TIME": TIME, "TIMESTAMP": TIMESTAMP,
+}  # fmt: skip
+"""The types of sqlglot, by name."""
 
 _IN_ENGINES: dict[str, tuple[str, str | None]] = {
     "INTEGER": ("INTEGER", "INT"),
@@ -115,10 +108,6 @@ _IN_ENGINES: dict[str, tuple[str, str | None]] = {
     "NULL": ("VARCHAR", "STRING"),
 }
 """Scalar types in DuckDB and in Spark; None if the engine has no such type."""
-_TIMES = ((DATE, TIMESTAMP), (TIMESTAMP, DATE), (TIMESTAMP, TIME))
-"""Casts between types of dates and times."""
-NUMERIC = ("INTEGER", "BIGINT", "DECIMAL", "DOUBLE")
-"""The names of numeric types. ksqlDB widens a number to any later type in this order."""
 
 
 def name_of(identifier: exp.Expression) -> str:
@@ -160,12 +149,11 @@ def from_ast(kind: exp.Expression) -> KsqlType | None:
             fields.append((name_of(part.this), field))
         return struct(*fields)
     inner = [from_ast(part) for part in parts]
-    if None in inner:
-        return None
-    if kind.this == exp.DType.ARRAY and len(inner) == 1 and inner[0]:
-        return array(inner[0])
-    if kind.this == exp.DType.MAP and len(inner) == 2 and inner[0] and inner[1]:
-        return MapType("MAP", inner[0], inner[1])
+    match kind.this, inner:
+        case exp.DType.ARRAY, [KsqlType() as element]:
+            return array(element)
+        case exp.DType.MAP, [KsqlType() as key, KsqlType() as value]:
+            return MapType("MAP", key, value)
     return None
 
 
@@ -177,62 +165,6 @@ def unknown_type(kind: exp.Expression) -> str:
         if part.this == exp.DType.USERDEFINED or not (part.expressions or from_ast(part)):
             return str(part.args.get("kind") or part.this.name).upper()
     return kind.sql(dialect="ksqldb").upper()
-
-
-def is_numeric(kind: KsqlType) -> bool:
-    """True for INTEGER, BIGINT, DECIMAL and DOUBLE."""
-    return kind.name in NUMERIC
-
-
-def common(left: KsqlType, right: KsqlType) -> KsqlType | None:
-    """The type that holds both without a cast, or None. NULL fits any type. INTEGER < BIGINT < DOUBLE."""
-    if left == right or right == NULL:
-        return left
-    if left == NULL:
-        return right
-    if is_numeric(left) and is_numeric(right):
-        names = {left.name, right.name}
-        if "DECIMAL" in names and "DOUBLE" not in names:
-            return _wider_decimal(as_decimal(left), as_decimal(right))
-        return max(left, right, key=lambda kind: NUMERIC.index(kind.name))
-    return None
-
-
-def castable(source: KsqlType, target: KsqlType) -> bool:
-    """True if ksqlDB can CAST one type to the other, as observed on 7.9.1."""
-    if NULL in (source, target) or source == target or (is_numeric(source) and is_numeric(target)):
-        return True
-    match source, target:
-        case ArrayType(), ArrayType():
-            return castable(source.element, target.element)
-        case MapType(), MapType():
-            return castable(source.key, target.key) and castable(source.value, target.value)
-        case StructType(), StructType():
-            pairs = ((source.field(name), kind) for name, kind in target.fields)
-            return all(given is None or castable(given, kind) for given, kind in pairs)
-        case _, ArrayType() | MapType() | StructType():
-            return False
-    if target == STRING:
-        return source != BYTES
-    return source == STRING or (source, target) in _TIMES
-
-
-def as_decimal(kind: KsqlType) -> DecimalType:
-    """The DECIMAL that stands for a number other than a DOUBLE: (10,0) for INTEGER, (19,0) for BIGINT."""
-    if isinstance(kind, DecimalType):
-        return kind
-    return DecimalType("DECIMAL", 10 if kind == INTEGER else 19, 0)
-
-
-def same(left: KsqlType, right: KsqlType) -> bool:
-    """True if values of both types may appear together where ksqlDB widens nothing (CASE, COALESCE …)."""
-    return left == right or NULL in (left, right)
-
-
-def _wider_decimal(left: DecimalType, right: DecimalType) -> DecimalType:
-    scale = max(left.scale, right.scale)
-    whole = max(left.precision - left.scale, right.precision - right.scale)
-    return DecimalType("DECIMAL", whole + scale, scale)
 
 
 class NoSuchType(SqlError, ValueError):
@@ -287,21 +219,24 @@ def spark(kind: KsqlType) -> str:
     return name
 
 
-def duplicate_field(kind: KsqlType) -> str | None:
-    """ksqlDB's sentence about two fields with the same name in a STRUCT of a type, or None."""
+def parts(kind: KsqlType) -> Iterator[KsqlType]:
+    """The types inside a type, and then the type itself."""
     match kind:
         case ArrayType():
-            return duplicate_field(kind.element)
+            yield from parts(kind.element)
         case MapType():
-            return duplicate_field(kind.key) or duplicate_field(kind.value)
+            yield from parts(kind.key)
+            yield from parts(kind.value)
         case StructType():
-            inner = (duplicate_field(field) for _, field in kind.fields)
-            return next(filter(None, inner), None) or duplicate_name(kind)
-    return None
+            for _, inner in kind.fields:
+                yield from parts(inner)
+    yield kind
 
 
-def duplicate_name(kind: StructType) -> str | None:
-    """Like :func:`duplicate_field`, but only for the fields of this STRUCT, not for those inside them."""
+def duplicate_name(kind: KsqlType) -> str | None:
+    """ksqlDB's sentence about two fields of a STRUCT with the same name, or None. It ignores fields of inner types."""
+    if not isinstance(kind, StructType):
+        return None
     known: dict[str, KsqlType] = {}
     for name, inner in kind.fields:
         if (other := known.get(name)) is not None:
@@ -316,20 +251,3 @@ def _check_distinct(kind: StructType, engine: str, folded: Callable[[str], objec
     for name, _ in kind.fields:
         if (other := known.setdefault(folded(name), name)) != name:
             raise NoSuchType(f"{engine} cannot tell the fields `{other}` and `{name}` apart")
-
-
-def schema(kind: KsqlType) -> dict[str, Any]:
-    """The ``schema`` object of a field in DESCRIBE's reply (ksqldb-replies/describe_table.json)."""
-    reply: dict[str, Any] = {"type": kind.name, "fields": None, "memberSchema": None}
-    match kind:
-        case DecimalType():
-            reply["parameters"] = {"precision": kind.precision, "scale": kind.scale}
-        case ArrayType():
-            reply["memberSchema"] = schema(kind.element)
-        case MapType():
-            reply["memberSchema"] = schema(kind.value)
-        case StructType():
-            reply["fields"] = [
-                {"name": name, "schema": schema(inner)} for name, inner in kind.fields
-            ]
-    return reply

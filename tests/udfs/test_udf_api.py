@@ -11,7 +11,7 @@ from typing import Annotated, Any, NamedTuple, Optional
 import pytest
 
 from opensea_metrics.core.definition import Definition, UdfError
-from opensea_metrics.core.types import schema
+from opensea_metrics.deploy.embedded.statements.replies import schema
 from opensea_metrics.sql.language.functions import library as functions
 from opensea_metrics.udfs import Digits, Int32, api, registry, udaf, udf, udtf
 from opensea_metrics.udfs.types import declaration, sql_type

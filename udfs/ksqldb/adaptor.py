@@ -34,6 +34,7 @@ from opensea_metrics.core.types import (
     KsqlType,
     MapType,
     StructType,
+    parts,
 )
 from opensea_metrics.udfs import registry
 from opensea_metrics.udfs.calls import Aggregation
@@ -237,14 +238,7 @@ def _out(definition: Definition) -> Converter | None:
 
 
 def _is_json(kind: KsqlType) -> bool:
-    match kind:
-        case ArrayType():
-            return _is_json(kind.element)
-        case MapType():
-            return _is_json(kind.value)
-        case StructType():
-            return all(_is_json(inner) for _, inner in kind.fields)
-    return kind in _AS_THEY_ARE
+    return all(part in _AS_THEY_ARE or isinstance(part, ArrayType | MapType | StructType) for part in parts(kind))
 
 
 def to_java(kind: KsqlType) -> Converter:

@@ -14,13 +14,13 @@ from typing import Any
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from opensea_metrics.core.errors import SqlError
-from opensea_metrics.core.types import schema
 from opensea_metrics.deploy.embedded import wire
 from opensea_metrics.deploy.embedded.queries.client_queries import TransientQuery, keys_of
 from opensea_metrics.deploy.embedded.queries.printed_topic import NoSuchTopic, PrintedTopic
 from opensea_metrics.deploy.embedded.rest.answers import Answers, Ended, OpenQuery
 from opensea_metrics.deploy.embedded.rest.open_requests import Full, OpenRequests
 from opensea_metrics.deploy.embedded.statements import replies
+from opensea_metrics.deploy.embedded.statements.replies import schema
 
 _NORMAL, _REFUSED, _FAILED = 1000, 1003, 1011
 _LONGEST_REASON = 123

@@ -10,11 +10,10 @@ from typing import Any
 import duckdb
 
 from opensea_metrics.core.errors import SqlError
-from opensea_metrics.core.types import schema
 from opensea_metrics.deploy.embedded.engine import Engine
 from opensea_metrics.deploy.embedded.statements import query_plans
 from opensea_metrics.deploy.embedded.statements.functions import function_description
-from opensea_metrics.deploy.embedded.statements.replies import SERVICE_ID
+from opensea_metrics.deploy.embedded.statements.replies import SERVICE_ID, schema
 from opensea_metrics.deploy.embedded.topics.positions import positions
 from opensea_metrics.deploy.embedded.topics.readers import Reader, is_sent, readers_of
 from opensea_metrics.sql.language.catalog.catalog import Catalog, Query

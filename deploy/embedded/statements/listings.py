@@ -8,7 +8,6 @@ from typing import Any
 import duckdb
 
 from opensea_metrics.core.errors import Place, SqlError, Stage
-from opensea_metrics.core.types import schema
 from opensea_metrics.deploy.embedded import metastore
 from opensea_metrics.deploy.embedded.engine import Engine
 from opensea_metrics.deploy.embedded.statements import server_properties
@@ -18,6 +17,7 @@ from opensea_metrics.deploy.embedded.statements.descriptions import (
     source_description,
 )
 from opensea_metrics.deploy.embedded.statements.function_categories import category
+from opensea_metrics.deploy.embedded.statements.replies import schema
 from opensea_metrics.sql.language.catalog import custom_types
 from opensea_metrics.sql.language.catalog.sources import Source
 from opensea_metrics.sql.language.lowering import support

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from opensea_metrics.core.errors import SqlError, Stage
+from opensea_metrics.core.types import ArrayType, DecimalType, KsqlType, MapType, StructType
 from opensea_metrics.deploy.embedded.health import ServerPart
 from opensea_metrics.sql.language.catalog import custom_types
 from opensea_metrics.sql.language.lowering.refusals import Unsupported
@@ -137,3 +138,20 @@ def sequence_timeout(number: int) -> dict[str, Any]:
         "Timed out while waiting for a previous command to execute. command sequence number:"
         f" {number}",
     )
+
+
+def schema(kind: KsqlType) -> dict[str, Any]:
+    """The ``schema`` object of a field in DESCRIBE's reply (ksqldb-replies/describe_table.json)."""
+    reply: dict[str, Any] = {"type": kind.name, "fields": None, "memberSchema": None}
+    match kind:
+        case DecimalType():
+            reply["parameters"] = {"precision": kind.precision, "scale": kind.scale}
+        case ArrayType():
+            reply["memberSchema"] = schema(kind.element)
+        case MapType():
+            reply["memberSchema"] = schema(kind.value)
+        case StructType():
+            reply["fields"] = [
+                {"name": name, "schema": schema(inner)} for name, inner in kind.fields
+            ]
+    return reply

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from opensea_metrics.core.errors import SqlError, Stage
-from opensea_metrics.core.types import STRING, ArrayType, KsqlType, MapType, StructType
+from opensea_metrics.core.types import STRING, MapType, parts
 from opensea_metrics.sql.language.catalog.sources import Column, Source
 from opensea_metrics.sql.language.queries.analysis import Analysis, aggregates
 from opensea_metrics.sql.language.statements.parser import where
@@ -39,7 +39,7 @@ def check_formats(statement: Statement, source: Source, properties: Mapping[str,
 
 def check_key_type(statement: Statement, key: Column) -> None:
     """Raises SqlError for a key with a MAP in its type."""
-    if any(isinstance(kind, MapType) for kind in _kinds(key.type)):
+    if any(isinstance(kind, MapType) for kind in parts(key.type)):
         raise SqlError(
             "Map keys, including types that contain maps, are not supported as they may lead to unexpected behavior"
             f" due to inconsistent serialization. Key column name: `{key.name}`. Column type: {key.type}.",
@@ -99,7 +99,7 @@ def _reason(name: str, columns: Sequence[Column]) -> str | None:
         if nested is not None:
             return f"The 'DELIMITED' format does not support type '{nested.type.name}', column: `{nested.name}`"
     if name in _NAMED_MAPS:
-        kinds = [kind for column in columns for kind in _kinds(column.type)]
+        kinds = [kind for column in columns for kind in parts(column.type)]
         if any(isinstance(kind, MapType) and kind.key != STRING for kind in kinds):
             return f"{_NAMED_MAPS[name]} only supports MAP types with STRING keys"
     return None
@@ -139,20 +139,6 @@ def _check_properties(statement: Statement, source: Source, properties: Mapping[
                 "write one character, TAB or SPACE",
                 stage=Stage.PREPARE,
             )
-
-
-def _kinds(kind: KsqlType) -> Iterator[KsqlType]:
-    """A type, and the types inside it."""
-    yield kind
-    match kind:
-        case ArrayType():
-            yield from _kinds(kind.element)
-        case MapType():
-            yield from _kinds(kind.key)
-            yield from _kinds(kind.value)
-        case StructType():
-            for _, inner in kind.fields:
-                yield from _kinds(inner)
 
 
 def _code(statement: Statement) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlglot import exp
 
+from opensea_metrics.core.conversions import common
 from opensea_metrics.core.errors import Place, SqlError, Stage
 from opensea_metrics.core.types import (
     BYTES,
@@ -22,7 +23,6 @@ from opensea_metrics.core.types import (
     KsqlType,
     MapType,
     StructType,
-    common,
     name_of,
 )
 from opensea_metrics.sql.language.catalog.constants import UNKNOWN, Compute, Failing, constant

@@ -6,13 +6,11 @@ from sqlglot import exp
 
 from opensea_metrics.core.errors import SqlError, Stage
 from opensea_metrics.core.types import (
-    ArrayType,
     DecimalType,
     KsqlType,
-    MapType,
-    StructType,
-    duplicate_field,
+    duplicate_name,
     from_ast,
+    parts,
     unknown_type,
 )
 from opensea_metrics.sql.language.statements.parser import where
@@ -32,10 +30,10 @@ def written_type(statement: Statement, written: exp.Expression, at: exp.Expressi
             f"type of {of}; ksqlDB's types: BOOLEAN INTEGER BIGINT DOUBLE"
             " DECIMAL(p,s) VARCHAR BYTES DATE TIME TIMESTAMP ARRAY<> MAP<,> STRUCT<…>"
         )
-    elif decimal := _bad_decimal(kind):
+    elif decimal := next(filter(None, map(_bad_decimal, parts(kind))), None):
         message = decimal
         hint = f"type of {of}; in DECIMAL(p,s), p counts all digits and s the digits after the point"
-    elif twice := duplicate_field(kind):
+    elif twice := next(filter(None, map(duplicate_name, parts(kind))), None):
         message = twice
         hint = f"type of {of}; give each field its own name"
     else:
@@ -44,19 +42,12 @@ def written_type(statement: Statement, written: exp.Expression, at: exp.Expressi
 
 
 def _bad_decimal(kind: KsqlType) -> str | None:
-    """The error in a DECIMAL inside a type, or None if there is no error."""
-    match kind:
-        case DecimalType(precision=precision, scale=scale):
-            shown = f"DECIMAL({precision},{scale})"
-            if precision < 1:
-                return f"DECIMAL precision must be >= 1: {shown}"
-            if scale < 0:
-                return f"DECIMAL scale must be >= 0: {shown}"
-            return f"DECIMAL precision must be >= scale: {shown}" if precision < scale else None
-        case ArrayType():
-            return _bad_decimal(kind.element)
-        case MapType():
-            return _bad_decimal(kind.key) or _bad_decimal(kind.value)
-        case StructType():
-            return next(filter(None, (_bad_decimal(field) for _, field in kind.fields)), None)
-    return None
+    """The error in a DECIMAL, or None if there is no error."""
+    if not isinstance(kind, DecimalType):
+        return None
+    shown = f"DECIMAL({kind.precision},{kind.scale})"
+    if kind.precision < 1:
+        return f"DECIMAL precision must be >= 1: {shown}"
+    if kind.scale < 0:
+        return f"DECIMAL scale must be >= 0: {shown}"
+    return f"DECIMAL precision must be >= scale: {shown}" if kind.precision < kind.scale else None

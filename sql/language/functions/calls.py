@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from sqlglot import exp
 
+from opensea_metrics.core.conversions import same
 from opensea_metrics.core.definition import Definition
 from opensea_metrics.core.types import (
     BIGINT,
@@ -18,7 +19,6 @@ from opensea_metrics.core.types import (
     array,
     duplicate_name,
     name_of,
-    same,
     struct,
 )
 from opensea_metrics.sql.language.functions import library as functions

@@ -13,6 +13,7 @@ from decimal import Decimal
 
 from sqlglot import exp
 
+from opensea_metrics.core.conversions import common, is_numeric
 from opensea_metrics.core.types import (
     BIGINT,
     BOOLEAN,
@@ -29,8 +30,6 @@ from opensea_metrics.core.types import (
     MapType,
     StructType,
     array,
-    common,
-    is_numeric,
     name_of,
     struct,
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from opensea_metrics.core.conversions import as_decimal, common, is_numeric
 from opensea_metrics.core.definition import Definition
 from opensea_metrics.core.types import (
     BIGINT,
@@ -14,9 +15,6 @@ from opensea_metrics.core.types import (
     ArrayType,
     DecimalType,
     KsqlType,
-    as_decimal,
-    common,
-    is_numeric,
 )
 
 

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 
+from opensea_metrics.core.conversions import NUMERIC, as_decimal, common, is_numeric
 from opensea_metrics.core.types import (
     BIGINT,
     BOOLEAN,
@@ -21,7 +22,6 @@ from opensea_metrics.core.types import (
     DOUBLE,
     INTEGER,
     NULL,
-    NUMERIC,
     STRING,
     TIME,
     TIMESTAMP,
@@ -31,9 +31,7 @@ from opensea_metrics.core.types import (
     MapType,
     StructType,
     array,
-    as_decimal,
-    common,
-    is_numeric,
+    parts,
     struct,
 )
 
@@ -222,12 +220,7 @@ def _element(kind: KsqlType) -> KsqlType:
 
 def is_generic(kind: KsqlType) -> bool:
     """True for a type variable, a lambda, and a type with one inside."""
-    match kind:
-        case ArrayType():
-            return is_generic(kind.element)
-        case MapType():
-            return is_generic(kind.key) or is_generic(kind.value)
-    return kind.name in _VARIABLES or kind.name.startswith("(")
+    return any(part.name in _VARIABLES or part.name.startswith("(") for part in parts(kind))
 
 
 def _parameter(text: str) -> VariationParameter:
@@ -237,14 +230,8 @@ def _parameter(text: str) -> VariationParameter:
 
 def is_type(kind: KsqlType) -> bool:
     """False for a word in the notation that stands for no type."""
-    match kind:
-        case ArrayType():
-            return is_type(kind.element)
-        case MapType():
-            return is_type(kind.key) and is_type(kind.value)
-        case StructType():
-            return all(is_type(field) for _, field in kind.fields)
-    return kind in _TYPES.values() or kind.name in _VARIABLES
+    known = (*_TYPES.values(), *map(KsqlType, _VARIABLES))
+    return all(part in known or type(part) is not KsqlType for part in parts(kind))
 
 
 def _type(text: str) -> KsqlType:

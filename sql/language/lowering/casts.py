@@ -9,6 +9,7 @@ import re
 
 from sqlglot import exp
 
+from opensea_metrics.core.conversions import is_numeric
 from opensea_metrics.core.types import (
     BIGINT,
     BOOLEAN,
@@ -25,7 +26,6 @@ from opensea_metrics.core.types import (
     KsqlType,
     MapType,
     StructType,
-    is_numeric,
 )
 from opensea_metrics.sql.language.lowering.rare import table
 from opensea_metrics.sql.language.lowering.typed import Typed

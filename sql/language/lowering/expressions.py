@@ -14,6 +14,7 @@ from itertools import groupby
 
 from sqlglot import exp
 
+from opensea_metrics.core.conversions import common
 from opensea_metrics.core.types import (
     BIGINT,
     DATE,
@@ -22,7 +23,6 @@ from opensea_metrics.core.types import (
     STRING,
     TIMESTAMP,
     KsqlType,
-    common,
     name_of,
 )
 from opensea_metrics.sql.language.dialect.nesting import is_chained, operands

@@ -8,7 +8,15 @@ from collections.abc import Sequence
 from sqlglot import exp
 
 from opensea_metrics.core.definition import Definition
-from opensea_metrics.core.types import STRING, ArrayType, DecimalType, KsqlType, MapType, StructType
+from opensea_metrics.core.types import (
+    STRING,
+    ArrayType,
+    DecimalType,
+    KsqlType,
+    MapType,
+    StructType,
+    parts,
+)
 from opensea_metrics.sql.language.lowering.rare import table
 from opensea_metrics.sql.language.lowering.refusals import Unsupported
 from opensea_metrics.sql.language.lowering.writing import Writing
@@ -93,11 +101,4 @@ class Typed(Writing):
 
 def has_map(kind: KsqlType) -> bool:
     """True for a MAP, and for a type with a MAP inside."""
-    match kind:
-        case MapType():
-            return True
-        case ArrayType():
-            return has_map(kind.element)
-        case StructType():
-            return any(has_map(inner) for _, inner in kind.fields)
-    return False
+    return any(isinstance(part, MapType) for part in parts(kind))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlglot import exp
 
+from opensea_metrics.core.conversions import common
 from opensea_metrics.core.errors import SqlError
 from opensea_metrics.core.types import (
     BIGINT,
@@ -14,7 +15,6 @@ from opensea_metrics.core.types import (
     STRING,
     TIME,
     KsqlType,
-    common,
     name_of,
 )
 from opensea_metrics.sql.language.functions.coercion import TIMES, comparable, widest

@@ -7,6 +7,7 @@ import sys
 
 from sqlglot import exp
 
+from opensea_metrics.core.conversions import castable, common, is_numeric, same
 from opensea_metrics.core.suggestions import listed, nearest
 from opensea_metrics.core.types import (
     BIGINT,
@@ -21,11 +22,7 @@ from opensea_metrics.core.types import (
     MapType,
     StructType,
     array,
-    castable,
-    common,
-    is_numeric,
     name_of,
-    same,
 )
 from opensea_metrics.sql.language.catalog.type_names import written_type
 from opensea_metrics.sql.language.dialect.nesting import is_chained

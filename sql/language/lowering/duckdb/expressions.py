@@ -9,6 +9,7 @@ from itertools import accumulate
 
 from sqlglot import exp
 
+from opensea_metrics.core.conversions import as_decimal
 from opensea_metrics.core.quoting import column, quoted, text
 from opensea_metrics.core.types import (
     BIGINT,
@@ -23,7 +24,6 @@ from opensea_metrics.core.types import (
     KsqlType,
     MapType,
     StructType,
-    as_decimal,
     duckdb,
 )
 from opensea_metrics.sql.language.lowering import scalars
