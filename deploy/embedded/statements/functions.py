@@ -7,8 +7,8 @@ from typing import Any
 from opensea_metrics.core.definition import Definition
 from opensea_metrics.core.errors import SqlError
 from opensea_metrics.sql.language.functions import library as functions
-from opensea_metrics.sql.language.lowering import support
 from opensea_metrics.sql.language.lowering.refusals import EMBEDDED, Unsupported
+from opensea_metrics.sql.language.lowering.runnable import runnable, runnable_variations
 from opensea_metrics.sql.language.statements.statements import Statement
 from opensea_metrics.udfs.types import declaration
 
@@ -22,11 +22,11 @@ def function_description(statement: Statement, name: str) -> dict[str, Any]:
     if function is None:
         written = str(statement.ast.this.this)
         raise SqlError(f"Can't find any functions with the name '{written}'", code=40000)
-    if function.name not in support.runnable():
+    if function.name not in runnable():
         raise Unsupported(function.name, EMBEDDED, statement.place)
     if function.definition is not None:
         return _python_function(statement, function.definition)
-    variations = support.runnable_variations(function)
+    variations = runnable_variations(function)
     described = [
         ([_argument(p, n) for n, p in enumerate(v.text.split(), 1)], _spaced(v.result_text))
         for v in variations

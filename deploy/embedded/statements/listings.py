@@ -20,7 +20,7 @@ from opensea_metrics.deploy.embedded.statements.function_categories import categ
 from opensea_metrics.deploy.embedded.statements.replies import schema
 from opensea_metrics.sql.language.catalog import custom_types
 from opensea_metrics.sql.language.catalog.sources import Source
-from opensea_metrics.sql.language.lowering import support
+from opensea_metrics.sql.language.lowering.runnable import runnable
 from opensea_metrics.sql.language.statements.statements import Statement
 
 
@@ -77,7 +77,7 @@ def listing(
                     "type": function.kind.upper(),
                     "category": category(function.name, function.kind),
                 }
-                for function in support.runnable().values()
+                for function in runnable().values()
             ]
             reply |= {"@type": "function_names", "functions": entries}
         case "PROPERTIES", False:

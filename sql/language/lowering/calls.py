@@ -20,45 +20,13 @@ from opensea_metrics.core.types import (
 from opensea_metrics.sql.language.functions import library as functions
 from opensea_metrics.sql.language.functions import variations
 from opensea_metrics.sql.language.functions.calls import resolved
-from opensea_metrics.sql.language.lowering import scalars
 from opensea_metrics.sql.language.lowering.extraction import Extraction
 from opensea_metrics.sql.language.lowering.failing import is_arithmetic
 from opensea_metrics.sql.language.lowering.rare import table
 from opensea_metrics.sql.language.lowering.refusals import Unsupported
+from opensea_metrics.sql.language.lowering.runnable import runs
 from opensea_metrics.sql.language.queries.inference import infer
 
-AGGREGATES = frozenset(
-    (
-        "ATTR", "AVG", "COLLECT_LIST", "COLLECT_SET", "CORRELATION", "COUNT", "COUNT_DISTINCT", "EARLIEST_BY_OFFSET",
-        "HISTOGRAM", "LATEST_BY_OFFSET", "MAX", "MIN", "STDDEV_SAMP", "STDDEV_SAMPLE", "SUM", "SUM_LIST", "TOPK",
-        "TOPKDISTINCT",
-    )
-)  # fmt: skip
-PARTLY: dict[str, tuple[str, ...]] = {
-    "CHR": ("INT",),
-    "CONCAT": ("VARCHAR...",),
-    "CONCAT_WS": ("VARCHAR...",),
-    "FORMAT_TIMESTAMP": ("TIMESTAMP VARCHAR",),
-    "INSTR": ("VARCHAR VARCHAR",),
-    "LEN": ("VARCHAR", "BYTES"),
-    "LPAD": ("VARCHAR INT VARCHAR",),
-    "ROUND": ("DECIMAL", "DOUBLE", "DECIMAL INT", "INT", "BIGINT"),
-    "RPAD": ("VARCHAR INT VARCHAR",),
-    "SPLIT": ("VARCHAR VARCHAR",),
-    "SUBSTRING": ("VARCHAR INT", "VARCHAR INT INT"),
-    "TRUNC": ("DECIMAL", "DOUBLE", "DECIMAL INT", "INT", "BIGINT"),
-    "UUID": ("",),
-}
-"""The supported variations of each function whose SQL supports only some of them."""
-OWN_WAY = frozenset(
-    (
-        "ABS", "ARRAY_JOIN", "ARRAY_MAX", "ARRAY_MIN", "ARRAY_SORT", "CEIL", "CUBE_EXPLODE", "DATEADD", "DATESUB",
-        "ENTRIES", "EXPLODE", "EXTRACTJSONFIELD", "FILTER", "FLOOR", "FORMAT_TIMESTAMP", "JSON_ARRAY_CONTAINS",
-        "MAP_KEYS", "MAP_VALUES", "REDUCE", "REGEXP_EXTRACT", "ROUND", "TIMEADD", "TIMESTAMPADD", "TIMESTAMPSUB",
-        "TIMESUB", "TO_JSON_STRING", "TRANSFORM", "TRUNC",
-    )
-)  # fmt: skip
-"""Functions without a template; :meth:`Calls.call` writes them."""
 _TAKING_NULL = frozenset(
     ("ARRAY_CONTAINS", "ARRAY_REMOVE", "CONCAT_WS", "FIELD", "IS_JSON_STRING", "JSON_ARRAY_CONTAINS")
 )
@@ -69,14 +37,6 @@ _COMPARING = frozenset(
 """Functions that compare values of any type."""
 _OF_NOTHING = {"CONCAT": (1, "''"), "CONCAT_WS": (2, "NULL"), "JSON_CONCAT": (1, "NULL")}
 """By function: a number, and the value of calls with fewer arguments than this number."""
-
-
-def runs(name: str, variation: str) -> bool:
-    """Whether the engines run a variation (as :mod:`sql.language.functions.builtin` writes it)."""
-    if variation in table.FORMS.get(name, {}):
-        return True
-    is_written = not {name, f"{name}()"}.isdisjoint(scalars.TEMPLATES) or name in OWN_WAY or name in AGGREGATES
-    return is_written and variation in PARTLY.get(name, (variation,))
 
 
 class Calls(Extraction):
@@ -194,7 +154,7 @@ class Calls(Extraction):
         ]
         if form.listed is not None:
             element = self.type_name(chosen.parameters[-1].type)
-            listed = self.array([f"CAST({value} AS {element})" for value in values[form.listed :]])
+            listed = self.array(*(f"CAST({value} AS {element})" for value in values[form.listed :]))
             values = [*values[: form.listed], listed]
         called = self.in_python(form, values)
         kind = chosen.type

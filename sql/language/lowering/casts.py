@@ -134,16 +134,17 @@ class Casts(Typed):
             case ArrayType(), ArrayType():
                 inner = self.cast(place, source.element, target.element, name, depth + 1)
                 self.check_lambda(place, inner)
-                return self.mapped(value, name, inner, is_strict=_may_fail(source.element, target.element))
+                mapped = self.mapped(value, name, inner)
+                return self.unless_lost(value, mapped) if _may_fail(source.element, target.element) else mapped
             case MapType(), MapType():
                 keys = self.cast(place, source.key, target.key, name, depth + 1)
                 values = self.cast(place, source.value, target.value, name, depth + 1)
                 self.check_lambda(place, f"{keys} {values}")
-                return self.mapped_map(
-                    value,
-                    self.mapped(self.keys(value), name, keys),
-                    self.mapped(self.values(value), name, values, is_strict=_may_fail(source.value, target.value)),
-                )
+                old_values = self.values(value)
+                mapped = self.mapped(old_values, name, values)
+                if _may_fail(source.value, target.value):
+                    mapped = self.unless_lost(old_values, mapped)
+                return self.mapped_map(value, self.mapped(self.keys(value), name, keys), mapped)
         assert isinstance(source, StructType)
         assert isinstance(target, StructType)
         fields, failed = [], []

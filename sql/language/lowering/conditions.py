@@ -13,11 +13,12 @@ from sqlglot import exp
 
 from opensea_metrics.core.types import DATE, STRING, TIMESTAMP
 from opensea_metrics.sql.language.functions.coercion import TIMES, comparable, widest
-from opensea_metrics.sql.language.lowering.expressions import OPERATORS, Expressions
+from opensea_metrics.sql.language.lowering.expressions import Expressions
 from opensea_metrics.sql.language.lowering.failing import may_fail, sides
 from opensea_metrics.sql.language.lowering.writing import SHALLOW, is_long
 from opensea_metrics.sql.language.queries.conditions import is_time_bound
 from opensea_metrics.sql.language.queries.inference import infer
+from opensea_metrics.sql.language.queries.scope import COMPARISONS
 from opensea_metrics.sql.language.values.timestamps import milliseconds
 
 _NESTED = ("ARRAY", "MAP", "STRUCT")
@@ -74,10 +75,10 @@ class Conditions(Expressions):
                 return f"({value} BETWEEN {written[0]} AND {written[1]})"
             case exp.Like():
                 value, pattern = self.value(expression.this), self.value(expression.expression)
-                return self.like(value, pattern, bool(expression.args.get("negate")))
+                return self.like(value, _like(expression), pattern)
             case exp.Escape():
                 return self._like_with_escape(expression)
-        if type(expression) in OPERATORS and isinstance(expression, exp.Predicate):
+        if type(expression) in COMPARISONS:
             return self._compared(expression)
         return self.value(expression)
 
@@ -98,7 +99,7 @@ class Conditions(Expressions):
                     return "CAST(NULL AS BOOLEAN)"
                 character = following
             pattern += f"\x01{character}" if (is_escaped and character in "%_") or character == "\x01" else character
-        return self.like_escaped(self.value(like.this), self.text(pattern), bool(like.args.get("negate")))
+        return self.like_escaped(self.value(like.this), _like(like), self.text(pattern))
 
     def may_fail(self, expression: exp.Expression) -> bool:
         """True if a failure inside an expression could make it NULL, regardless of the expression around it.
@@ -163,7 +164,7 @@ class Conditions(Expressions):
             return f"({one})"
 
         def write(once: Sequence[str]) -> str:
-            return f"({once[0]} {OPERATORS[type(comparison)]} {once[1]})"
+            return f"({once[0]} {COMPARISONS[type(comparison)][0]} {once[1]})"
 
         is_order = not isinstance(comparison, exp.EQ | exp.NEQ | exp.NullSafeEQ | exp.NullSafeNEQ)
         if is_order and kinds == (STRING, STRING) and not (_are_plain((left,)) or _are_plain((right,))):
@@ -206,6 +207,10 @@ def _are_plain(expressions: Sequence[exp.Expression]) -> bool:
         isinstance(literal := expression.unnest(), exp.Literal) and max(str(literal.this), default="") < "\ud800"
         for expression in expressions
     )
+
+
+def _like(like: exp.Like) -> str:
+    return "NOT LIKE" if like.args.get("negate") else "LIKE"
 
 
 def _negated(condition: str) -> str:

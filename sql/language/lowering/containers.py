@@ -80,7 +80,7 @@ class Containers(Lambdas):
         if name != "ARRAY_SORT":
             extreme = self.greatest_of(values) if name == "ARRAY_MAX" else self.least_of(values)
             return self.of_java_ordered(extreme) if element == STRING else extreme
-        written = {down: self.sorted(values, is_descending=down) for down in (False, True)}
+        written = {False: self.ascending(values), True: self.descending(values)}
         if element == STRING:
             written = {down: self.mapped(texts, "_e", self.of_java_ordered("_e")) for down, texts in written.items()}
         if len(arguments) == 1:

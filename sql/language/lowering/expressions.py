@@ -28,21 +28,14 @@ from opensea_metrics.core.types import (
 from opensea_metrics.sql.language.dialect.nesting import is_chained, operands
 from opensea_metrics.sql.language.functions.coercion import widest
 from opensea_metrics.sql.language.lowering.casts import Casts
-from opensea_metrics.sql.language.lowering.failing import (
-    failing_parts,
-    may_be_null,
-)
+from opensea_metrics.sql.language.lowering.failing import failing_parts, may_be_null
+from opensea_metrics.sql.language.lowering.pieces import Write
 from opensea_metrics.sql.language.lowering.refusals import Unsupported
 from opensea_metrics.sql.language.lowering.writing import SHALLOW, is_long
 from opensea_metrics.sql.language.queries.inference import infer
-from opensea_metrics.sql.language.queries.scope import Scope
+from opensea_metrics.sql.language.queries.scope import ARITHMETIC, Scope
 from opensea_metrics.sql.language.statements.parser import where
 
-OPERATORS: dict[type[exp.Expression], str] = {
-    exp.EQ: "=", exp.NEQ: "<>", exp.LT: "<", exp.LTE: "<=", exp.GT: ">", exp.GTE: ">=",
-    exp.NullSafeNEQ: "IS DISTINCT FROM", exp.NullSafeEQ: "IS NOT DISTINCT FROM",
-    exp.Add: "+", exp.Sub: "-", exp.Mul: "*", exp.Div: "/", exp.Mod: "%",
-}  # fmt: skip
 INTEGERS = (BIGINT, INTEGER)
 _OPERATORS_WITH_NULL = ("IS NULL", "IS [NOT] DISTINCT FROM")
 
@@ -75,9 +68,7 @@ class Expressions(Casts):
         """The expression as a condition, in which NULL has the same effect as false."""
         return self._written("condition", expression, self._condition)
 
-    def _written(
-        self, form: str, expression: exp.Expression, write: Callable[[exp.Expression], str]
-    ) -> str:
+    def _written(self, form: str, expression: exp.Expression, write: Callable[[exp.Expression], str]) -> str:
         key = form, id(expression)
         if key not in self.written:
             self.written[key] = expression, write(expression)
@@ -103,18 +94,18 @@ class Expressions(Casts):
             case exp.Dot():
                 return self.member(self.value(expression.this), name_of(expression.expression))
             case exp.Bracket():
-                of_map = self.type_of(expression.this).name == "MAP"
+                is_map = self.type_of(expression.this).name == "MAP"
                 index = self.value(expression.expressions[0])
-                return self.element(self.value(expression.this), index, of_map)
+                return (self.map_value if is_map else self.element)(self.value(expression.this), index)
             case exp.Array():
-                return self.array(self.of_one_type(expression.expressions))
-            case exp.Cast():
-                return self._cast(expression)
+                return self.array(*self.of_one_type(expression.expressions))
+            case exp.Cast(this=inner):
+                return self.cast(expression, self.type_of(inner), self.type_of(expression), self.value(inner))
             case exp.Case():
                 return self._case(expression)
             case exp.Anonymous():
                 return self.call(expression)
-        if type(expression) in OPERATORS and not isinstance(expression, exp.Predicate):
+        if type(expression) in ARITHMETIC:
             return self._arithmetic(expression)
         return self.decided(expression)
 
@@ -154,11 +145,7 @@ class Expressions(Casts):
             raise self.refused(expression, f"the type {kind}") from None
 
     def unless_failed(
-        self,
-        name: str,
-        operands: Sequence[exp.Expression],
-        values: Sequence[str],
-        write: Callable[[Sequence[str]], str],
+        self, name: str, operands: Sequence[exp.Expression], values: Sequence[str], write: Write
     ) -> str:
         """The SQL that ``write`` returns for the values of operands, which may be NULL but must not fail.
 
@@ -205,16 +192,14 @@ class Expressions(Casts):
 
     def _calculated(self, kind: KsqlType, left: str, operations: list[exp.Expression]) -> str:
         """A sequence of operations, all of whose results have the same type."""
-        steps = [(OPERATORS[type(step)], self.value(step.expression)) for step in operations]
-        if kind == STRING:
-            # Observed: 'x' + NULL is 'xnull'.
-            texts = [left, *(right for _, right in steps)]
-            return self.concatenated([f"coalesce({operand}, 'null')" for operand in texts])
+        steps = [(ARITHMETIC[type(step)], self.value(step.expression)) for step in operations]
+        if kind == STRING:  # observed: 'x' + NULL is 'xnull'
+            return self.concatenated([f"coalesce({text}, 'null')" for text in (left, *(right for _, right in steps))])
         if kind in INTEGERS and steps[0][0] in "+-":
             return self.whole_sum(kind, [("+", left), *steps])
         if kind == DOUBLE and len(steps) > SHALLOW:
             signed = (f"{sign if sign == '-' else ''}CAST({right} AS DOUBLE)" for sign, right in steps)
-            return self.folded([f"CAST({left} AS DOUBLE)", *signed])
+            return self.folded(f"CAST({left} AS DOUBLE)", *signed)
         for operation, (operator, right) in zip(operations, steps, strict=True):
             if kind in INTEGERS:
                 left = self.integer(kind, left, operator, right)
@@ -232,9 +217,6 @@ class Expressions(Casts):
             else:
                 left = self.double(f"CAST({left} AS DOUBLE)", operator, f"CAST({right} AS DOUBLE)")
         return left
-
-    def _cast(self, cast: exp.Cast) -> str:
-        return self.cast(cast, self.type_of(cast.this), self.type_of(cast), self.value(cast.this))
 
     def _case(self, case: exp.Case) -> str:
         tests = [branch.this for branch in case.args["ifs"]]
@@ -264,8 +246,3 @@ def owner(expression: exp.Expression) -> exp.Expression:
     while isinstance(expression, exp.Dot):
         expression = expression.this
     return expression
-
-
-def spans_all(pattern: str) -> bool:
-    """True for a pattern from ^ to $ without alternatives that could end earlier."""
-    return pattern.startswith("^") and pattern.endswith("$") and "|" not in pattern

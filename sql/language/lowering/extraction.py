@@ -53,3 +53,8 @@ class Extraction(Amounts):
             raise self.refused(arguments[1], f"JSON_ARRAY_CONTAINS of {kind}")
         text = self.cast(arguments[1], kind, STRING, self.value(arguments[1]))
         return self.in_python(table.JSON_ARRAY_CONTAINS, [self.value(arguments[0]), text, self.text(kind.name)])
+
+
+def spans_all(pattern: str) -> bool:
+    """True for a pattern from ^ to $ without alternatives that could end earlier."""
+    return pattern.startswith("^") and pattern.endswith("$") and "|" not in pattern

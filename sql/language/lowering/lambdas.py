@@ -6,7 +6,6 @@ order of Java's hash table.
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -22,10 +21,6 @@ LAMBDAS = 8
 
 class Lambdas(Conditions):
     """Writes expressions that contain lambdas."""
-
-    @abstractmethod
-    def are_distinct(self, values: str) -> str:
-        """A condition that is true if no two elements of an array are equal."""
 
     def with_lambda(self, call: exp.Anonymous) -> str:
         """A call of TRANSFORM, FILTER or REDUCE. NULL if a lambda fails for one of the elements."""
@@ -44,11 +39,11 @@ class Lambdas(Conditions):
         parameters = [name_of(parameter) for parameter in function.expressions]
         body = self.function(parameters, inner.value(function.this))
         self.check_lambda(function, body)
-        written = self.higher_order(name, self.value(values), body)
+        written = self.higher_order(name.lower(), self.value(values), body)
         if name == "TRANSFORM":
             return self.without_nulls(written) if inner.may_fail(function.this) else written
         if may_be_null(function.this, inner.substitutes):
-            results = self.higher_order("TRANSFORM", self.value(values), body)
+            results = self.higher_order("transform", self.value(values), body)
             return f"CASE WHEN {self.without_nulls(results)} IS NOT NULL THEN {written} END"
         return written
 

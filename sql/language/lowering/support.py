@@ -8,14 +8,8 @@ from opensea_metrics.core.errors import Place
 from opensea_metrics.core.types import NoSuchType, duckdb, name_of, spark, struct
 from opensea_metrics.sql.language.catalog.catalog import Catalog, Query
 from opensea_metrics.sql.language.catalog.sources import Source
-from opensea_metrics.sql.language.functions import library as functions
-from opensea_metrics.sql.language.functions.library import Function
-from opensea_metrics.sql.language.functions.variations import Variation
-from opensea_metrics.sql.language.lowering import scalars
-from opensea_metrics.sql.language.lowering.calls import OWN_WAY, runs
-from opensea_metrics.sql.language.lowering.duckdb import aggregates, items, selects
+from opensea_metrics.sql.language.lowering.duckdb import items, selects
 from opensea_metrics.sql.language.lowering.duckdb.expressions import Lowering
-from opensea_metrics.sql.language.lowering.rare import table
 from opensea_metrics.sql.language.lowering.refusals import EMBEDDED, SPARK, Unsupported
 from opensea_metrics.sql.language.lowering.selects import aggregate_calls
 from opensea_metrics.sql.language.queries.analysis import Analysis
@@ -238,17 +232,6 @@ def check_types(source: Source, engine: str, place: Place) -> None:
             (spark if engine == SPARK else duckdb)(kind)
         except NoSuchType as error:
             raise Unsupported(f"{feature} ({error.message})", engine, place) from None
-
-
-def runnable() -> dict[str, Function]:
-    """The functions that the embedded server runs, by name: ksqlDB's and those of ``udfs``."""
-    names = {*(name.removesuffix("()") for name in scalars.DUCKDB), *OWN_WAY, *table.FORMS, *aggregates.NAMES}
-    return {n: f for n, f in functions.known().items() if f.definition or n in names}
-
-
-def runnable_variations(function: Function) -> tuple[Variation, ...]:
-    """The ways to call one of ksqlDB's functions that the embedded server runs."""
-    return tuple(v for v in function.variations if runs(function.name, v.text))
 
 
 def _started(before: Catalog, after: Catalog) -> list[Query]:

@@ -1,8 +1,8 @@
-"""The parts of SQL that the engines write differently."""
+"""The parts of SQL that the engines write differently. :mod:`.pieces` has those for which a text is enough."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import ClassVar
@@ -10,6 +10,7 @@ from typing import ClassVar
 from sqlglot import exp
 
 from opensea_metrics.core.types import DecimalType, KsqlType, StructType
+from opensea_metrics.sql.language.lowering.pieces import Pieces, Write
 
 SHALLOW = 16
 """The largest number of operands of a chain that are nested. Longer chains are written side by side."""
@@ -22,7 +23,7 @@ _MOST_DIGITS = 38
 _CHANGING = ("random()", "rand()", "uuid()")
 
 
-class Writing(ABC):
+class Writing(Pieces):
     """Pieces of SQL, written from arguments that are already SQL."""
 
     engine: ClassVar[str]
@@ -62,35 +63,12 @@ class Writing(ABC):
         return f"({size} < {limit} OR ({size} = {limit} AND {self.begins_with_nine(value)}))"
 
     @abstractmethod
-    def begins_with_nine(self, value: str) -> str:
-        """A condition: the first nonzero digit of a number, or of a number in a text, is 9."""
-
-    @abstractmethod
-    def java_ordered(self, value: str) -> str:
-        """A text, encoded so that sorting by characters gives Java's order by UTF-16 units."""
-
-    @abstractmethod
-    def of_java_ordered(self, value: str) -> str:
-        """The inverse of :meth:`java_ordered`."""
-
-    @abstractmethod
-    def like_escaped(self, value: str, pattern: str, negated: bool) -> str:
-        """[NOT] LIKE with a pattern. In the pattern, U+0001 escapes a character that is not a wildcard."""
-
-    @abstractmethod
     def json_field(self, json_text: str, names: Sequence[str], in_python: Callable[[str], str]) -> str:
         """A field of a JSON text, at the path ``names``. ``in_python`` writes a call that is correct but slow."""
 
     @abstractmethod
     def member(self, struct: str, field: str) -> str:
         """A field of a STRUCT."""
-
-    @abstractmethod
-    def element(self, base: str, index: str, of_map: bool) -> str:
-        """An element of an array or map. Indexes start at 1. Negative ones count from the end. NULL if missing."""
-
-    @abstractmethod
-    def array(self, values: Sequence[str]) -> str: ...
 
     @abstractmethod
     def struct(self, fields: Sequence[tuple[str, str]]) -> str: ...
@@ -106,33 +84,21 @@ class Writing(ABC):
     def function(self, parameters: Sequence[str], body: str) -> str:
         """A lambda. The parameters are ksqlDB names."""
 
-    @abstractmethod
-    def higher_order(self, name: str, values: str, function: str) -> str:
-        """TRANSFORM or FILTER of an array."""
-
     def reduced(self, values: str, function: str, start: str) -> str:
         """REDUCE of an array: ``start`` if the array is NULL, and NULL if ``start`` is."""
         return self.once(
             [start, values],
             lambda once: (
                 f"CASE WHEN {once[1]} IS NULL THEN {once[0]}"
-                f" WHEN {once[0]} IS NOT NULL THEN {self.fold(once[1], function, once[0])} END"
+                f" WHEN {once[0]} IS NOT NULL THEN {self.fold(once[1], once[0], function)} END"
             ),
         )
 
     @abstractmethod
-    def fold(self, values: str, function: str, start: str) -> str:
-        """A function of a state and an element, applied to each element of an array. Nothing is NULL."""
-
-    @abstractmethod
-    def without_nulls(self, values: str) -> str:
-        """An array, or NULL if it contains a NULL."""
-
-    @abstractmethod
-    def computed(self, values: Sequence[str], write: Callable[[Sequence[str]], str]) -> str:
+    def computed(self, values: Sequence[str], write: Write) -> str:
         """The SQL that ``write`` returns for names of the values. Each value is computed once."""
 
-    def once(self, values: Sequence[str], write: Callable[[Sequence[str]], str]) -> str:
+    def once(self, values: Sequence[str], write: Write) -> str:
         """The SQL that ``write`` returns for the values. ``write`` may repeat them.
 
         Long values are repeated by name, because nested repetition would double the text at every level. A
@@ -151,10 +117,6 @@ class Writing(ABC):
     @abstractmethod
     def whole_sum(self, kind: KsqlType, terms: Sequence[tuple[str, str]]) -> str:
         """A sum of INTEGERs or BIGINTs as Java computes it. The terms are pairs of a sign (+ or -) and a value."""
-
-    @abstractmethod
-    def folded(self, terms: Sequence[str]) -> str:
-        """A sum of DOUBLEs from left to right."""
 
     def concatenated(self, texts: Sequence[str]) -> str:
         """Texts that are not NULL, joined in order."""
@@ -215,78 +177,8 @@ class Writing(ABC):
         """Raises SqlError if the engine cannot compute the body of a lambda."""
 
     @abstractmethod
-    def mapped(self, values: str, name: str, value: str, is_strict: bool = False) -> str:
-        """An array with ``value`` computed for each element ``name``.
-
-        If it is strict, one NULL makes the whole array NULL.
-        """
-
-    @abstractmethod
-    def mapped_map(self, value: str, keys: str, values: str) -> str:
-        """A MAP from arrays of keys and values. NULL if ``value`` or ``values`` is NULL."""
-
-    def entries(self, value: str) -> str:
-        """The entries of a MAP, see :meth:`key_of` and :meth:`value_of`."""
-        return f"map_entries({value})"
-
-    def key_of(self, entry: str) -> str:
-        """The key of an entry."""
-        return f"{entry}.key"
-
-    def value_of(self, entry: str) -> str:
-        """The value of an entry."""
-        return f"{entry}.value"
-
-    @abstractmethod
-    def filtered(self, values: str, name: str, condition: str) -> str:
-        """The elements ``name`` of an array for which a condition is true."""
-
-    @abstractmethod
-    def picked(self, values: str, positions: str) -> str:
-        """The elements of an array at some positions, in the order of the positions."""
-
-    @abstractmethod
-    def normal_map(self, entries: str) -> str:
-        """A MAP's entries in a normal form. Equal MAPs have equal forms."""
-
-    def keys(self, value: str) -> str:
-        """The keys of a MAP."""
-        return f"map_keys({value})"
-
-    def values(self, value: str) -> str:
-        """The values of a MAP."""
-        return f"map_values({value})"
-
-    @abstractmethod
-    def sorted_entries(self, value: str) -> str:
-        """The entries of a MAP as structs with K and V, in the order of K."""
-
-    @abstractmethod
-    def joined(self, texts: str, separator: str) -> str:
-        """An array of texts as one text."""
-
-    @abstractmethod
-    def joined_by(self, texts: str, separator: str) -> str:
-        """Like :meth:`joined`, with a separator that may differ from row to row."""
-
-    @abstractmethod
-    def sorted(self, values: str, is_descending: bool) -> str:
-        """An array in order, NULLs last."""
-
-    @abstractmethod
-    def greatest_of(self, values: str) -> str:
-        """The greatest element that is not NULL."""
-
-    @abstractmethod
-    def least_of(self, values: str) -> str:
-        """The smallest element that is not NULL."""
-
-    @abstractmethod
     def absolute(self, kind: KsqlType, value: str) -> str:
         """ABS of an integer. The smallest integer stays negative, as in Java."""
-
-    @abstractmethod
-    def like(self, value: str, pattern: str, negated: bool) -> str: ...
 
     @abstractmethod
     def regexp_extract(self, call: exp.Anonymous, pattern: str, value: str, group: str | None) -> str:

@@ -16,7 +16,8 @@ from sqlglot import exp
 from opensea_metrics.core.definition import Definition
 from opensea_metrics.core.types import BIGINT, DOUBLE, INTEGER, STRING, DecimalType, duckdb
 from opensea_metrics.sql.language.functions import library as functions
-from opensea_metrics.sql.language.lowering.duckdb.expressions import Lowering, wrapped
+from opensea_metrics.sql.language.lowering.duckdb.expressions import Lowering
+from opensea_metrics.sql.language.lowering.duckdb.numbers import wrapped
 from opensea_metrics.sql.language.lowering.duckdb.statistics import STATISTICS
 
 
@@ -76,8 +77,6 @@ _SIMPLE: dict[str, Aggregate] = {
         "{a}",
     ),
 }
-NAMES = frozenset((*_SIMPLE, "AVG", "SUM", "SUM_LIST", "TOPK", "TOPKDISTINCT"))
-"""The functions that :func:`aggregate` knows."""
 
 
 def aggregate(call: exp.Anonymous, lowering: Lowering) -> Aggregate:
