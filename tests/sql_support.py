@@ -22,7 +22,7 @@ from opensea_metrics.deploy.embedded.queries.printed_topic import PrintedTopic, 
 from opensea_metrics.deploy.embedded.trial import Trial
 from opensea_metrics.sql.language.catalog.catalog import Catalog
 from opensea_metrics.sql.language.catalog.changes import applied
-from opensea_metrics.sql.language.catalog.declarations import FORMATS
+from opensea_metrics.sql.language.catalog.with_clause import FORMATS
 from opensea_metrics.sql.language.functions.library import BUILT_IN
 from opensea_metrics.sql.language.lowering import support
 from opensea_metrics.sql.language.lowering.refusals import DUCKDB, EMBEDDED, SPARK, Unsupported

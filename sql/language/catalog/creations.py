@@ -11,19 +11,21 @@ from opensea_metrics.sql.language.catalog.changelog import check_changelog
 from opensea_metrics.sql.language.catalog.declarations import (
     check_columns,
     columns_of,
-    count_of,
-    format_of,
-    properties_of,
     schema_text,
     target,
-    timestamp_of,
-    topic_of,
-    window_of,
 )
 from opensea_metrics.sql.language.catalog.formats import check_formats, check_state
 from opensea_metrics.sql.language.catalog.sources import Source
 from opensea_metrics.sql.language.catalog.topics import noted
 from opensea_metrics.sql.language.catalog.upgrade import SourceDefinition, changes, refusals
+from opensea_metrics.sql.language.catalog.with_clause import (
+    count_of,
+    format_of,
+    properties_of,
+    timestamp_of,
+    topic_of,
+    window_of,
+)
 from opensea_metrics.sql.language.queries.resolution import analyse
 from opensea_metrics.sql.language.queries.windowed_sources import is_same
 from opensea_metrics.sql.language.statements.parser import where

@@ -14,11 +14,11 @@ from opensea_metrics.sql.language.catalog.sources import Column
 from opensea_metrics.sql.language.functions import library as functions
 from opensea_metrics.sql.language.queries.analysis import (
     Analysis,
+    JoinKey,
     Projection,
     aggregates,
     is_aggregate,
 )
-from opensea_metrics.sql.language.queries.joins import JoinKey
 from opensea_metrics.sql.language.queries.scope import shown
 from opensea_metrics.sql.language.statements.parser import where
 from opensea_metrics.sql.language.statements.statements import Kind, Statement

@@ -1,30 +1,22 @@
-"""AST → text: the inverse of the parser."""
+"""AST → text of statements and queries: the inverse of the parser."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any, ClassVar
 
-from sqlglot import exp, generator
+from sqlglot import exp
 
-from opensea_metrics.core.quoting import ksqldb_quoted, ksqldb_text
 from opensea_metrics.sql.language.dialect import expressions as node
+from opensea_metrics.sql.language.dialect.expression_generator import ExpressionGenerator
 
 _UNITS = ((86_400_000, "DAY"), (3_600_000, "HOUR"), (60_000, "MINUTE"), (1_000, "SECOND"))
 
 
-class KsqlDBGenerator(generator.Generator):
+class KsqlDBGenerator(ExpressionGenerator):
     """Writes each node of :mod:`sql.language.dialect.expressions` as text that the parser reads as an equal node.
 
     The tokenizer drops comments and layout, so they are not in the AST and are lost.
     """
-
-    NORMALIZE_FUNCTIONS = False
-    TYPE_MAPPING: ClassVar[dict[Any, str]] = {
-        exp.DType.TEXT: "STRING",
-        exp.DType.VARCHAR: "VARCHAR",
-        exp.DType.VARBINARY: "BYTES",
-    }
 
     def _create_source(self, create: exp.Expression) -> str:
         """``CREATE … STREAM|TABLE``, with or without AS SELECT."""
@@ -99,15 +91,16 @@ class KsqlDBGenerator(generator.Generator):
 
     def _set_property(self, item: exp.Expression) -> str:
         """``SET`` or ``UNSET``."""
-        if item.args.get("value") is None:
-            return f"UNSET {self.sql(item, 'this')}"
-        return f"SET {self.sql(item, 'this')} = {self.sql(item, 'value')}"
+        return self._assigned("SET", "UNSET", item)
 
     def _define(self, define: exp.Expression) -> str:
         """``DEFINE`` or ``UNDEFINE``."""
-        if define.args.get("value") is None:
-            return f"UNDEFINE {self.sql(define, 'this')}"
-        return f"DEFINE {self.sql(define, 'this')} = {self.sql(define, 'value')}"
+        return self._assigned("DEFINE", "UNDEFINE", define)
+
+    def _assigned(self, verb: str, inverse: str, item: exp.Expression) -> str:
+        if item.args.get("value") is None:
+            return f"{inverse} {self.sql(item, 'this')}"
+        return f"{verb} {self._property(item)}"
 
     def _assert(self, item: exp.Expression) -> str:
         """``ASSERT TOPIC|SCHEMA``. An assertion about a schema keeps its text."""
@@ -189,74 +182,9 @@ class KsqlDBGenerator(generator.Generator):
                 clauses.append(f"{words} {_duration(duration)}")
         return f"WINDOW {window.args['kind']} ({', '.join(clauses)})"
 
-    def datatype_sql(self, expression: exp.DataType) -> str:
-        """A type. A STRUCT without fields is written ``< >``, because ``<>`` is an operator."""
-        if expression.this == exp.DType.STRUCT and not expression.expressions:
-            return "STRUCT< >"
-        return super().datatype_sql(expression)
-
-    def anonymous_sql(self, expression: exp.Anonymous) -> str:
-        """A call, with the function's name as the user wrote it."""
-        return f"{expression.this}({self._list(expression.expressions)})"
-
-    def trycast_sql(self, expression: exp.TryCast) -> str:
-        """``CAST(…)``, which returns NULL if the cast fails."""
-        return f"CAST({self.sql(expression, 'this')} AS {self.sql(expression, 'to')})"
-
-    def array_sql(self, expression: exp.Array) -> str:
-        """``ARRAY[…]``."""
-        return f"ARRAY[{self._list(expression.expressions)}]"
-
-    def bracket_sql(self, expression: exp.Bracket) -> str:
-        """An element of an array or a map."""
-        return f"{self.sql(expression, 'this')}[{self._list(expression.expressions)}]"
-
-    def dot_sql(self, expression: exp.Dot) -> str:
-        """A field of a struct."""
-        return f"{self.sql(expression, 'this')}->{self.sql(expression, 'expression')}"
-
-    def lambda_sql(self, expression: exp.Lambda, arrow_sep: str = "=>", wrap: bool = True) -> str:
-        """``x => …`` or ``(x, y) => …``."""
-        parameters = self._list(expression.expressions)
-        several = f"({parameters})" if len(expression.expressions) > 1 else parameters
-        return f"{several} {arrow_sep} {self.sql(expression, 'this')}"
-
-    def propertyeq_sql(self, expression: exp.PropertyEQ) -> str:
-        """An entry of ``MAP(…)`` or ``STRUCT(…)``."""
-        return f"{self.sql(expression, 'this')} := {self.sql(expression, 'expression')}"
-
-    def not_sql(self, expression: exp.Not) -> str:
-        """``NOT …``. An operator with a negated form gets the NOT inside."""
-        inner = expression.this
-        if isinstance(inner, exp.Is):
-            return f"{self.sql(inner, 'this')} IS NOT {self.sql(inner, 'expression')}"
-        if isinstance(inner, exp.In):
-            return f"{self.sql(inner, 'this')} NOT IN ({self._list(inner.expressions)})"
-        if isinstance(inner, exp.Between):
-            return f"{self.sql(inner, 'this')} NOT {self._bounds(inner)}"
-        return f"NOT {self.sql(inner)}"
-
-    def in_sql(self, expression: exp.In) -> str:
-        """``… IN (…)``."""
-        return f"{self.sql(expression, 'this')} IN ({self._list(expression.expressions)})"
-
-    def between_sql(self, expression: exp.Between) -> str:
-        """``… BETWEEN … AND …``."""
-        return f"{self.sql(expression, 'this')} {self._bounds(expression)}"
-
-    def literal_sql(self, expression: exp.Literal) -> str:
-        """A number as the user wrote it, or a text."""
-        value = str(expression.this)
-        return ksqldb_text(value) if expression.is_string else value
-
-    def identifier_sql(self, expression: exp.Identifier) -> str:
-        """A name. It is in backticks if the user quoted it."""
-        name = str(expression.this)
-        return ksqldb_quoted(name) if expression.args.get("quoted") else name
-
     # sqlglot finds the methods for its own nodes by their names. Our own nodes need this table.
     TRANSFORMS: ClassVar[dict[Any, Any]] = {
-        **generator.Generator.TRANSFORMS,
+        **ExpressionGenerator.TRANSFORMS,
         node.CreateSource: _create_source,
         node.ColumnDefinition: _column_definition,
         node.Property: _property,
@@ -281,12 +209,6 @@ class KsqlDBGenerator(generator.Generator):
         node.Within: _within,
         node.SourceWindow: _source_window,
     }
-
-    def _bounds(self, between: exp.Expression) -> str:
-        return f"BETWEEN {self.sql(between, 'low')} AND {self.sql(between, 'high')}"
-
-    def _list(self, expressions: Iterable[exp.Expression]) -> str:
-        return ", ".join(self.sql(item) for item in expressions)
 
     def _properties(self, statement: exp.Expression) -> str:
         properties = statement.args.get("properties")

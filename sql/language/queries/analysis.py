@@ -67,6 +67,30 @@ class JoinStep:
     keeps_key: bool
 
 
+@dataclass(frozen=True)
+class JoinKey:
+    """The key of a join's result.
+
+    ``viable`` are the columns with the key's value, as (alias, name). The first selected one is the key. With
+    ``is_foreign``, the SELECT needs all of them, because they are the primary key of the left table. If there are no
+    such columns, ksqlDB adds the column ``synthetic``, which has the key's type.
+    """
+
+    viable: tuple[tuple[str, str], ...] = ()
+    is_foreign: bool = False
+    synthetic: tuple[str, KsqlType] | None = None
+
+    @property
+    def columns(self) -> list[exp.Expression]:
+        """The columns of ``viable``, or the one that ksqlDB adds, as a SELECT names them."""
+        if self.synthetic is not None:
+            return [exp.Column(this=exp.Identifier(this=self.synthetic[0], quoted=True))]
+        return [
+            exp.Column(this=exp.Identifier(this=column, quoted=True), table=exp.Identifier(this=alias, quoted=True))
+            for alias, column in self.viable
+        ]
+
+
 @dataclass(frozen=True, eq=False)
 class Analysis:
     """A resolved SELECT. ``source`` is the first source. ``group`` is empty without GROUP BY.

@@ -11,15 +11,14 @@ from dataclasses import dataclass, field
 from sqlglot import exp
 
 from opensea_metrics.core.errors import SqlError, Stage
-from opensea_metrics.core.types import KsqlType, name_of
+from opensea_metrics.core.types import name_of
 from opensea_metrics.sql.language.catalog.sources import Source
 from opensea_metrics.sql.language.dialect.rewriting import rewritten
-from opensea_metrics.sql.language.queries.analysis import JoinStep, JoinWindow
+from opensea_metrics.sql.language.queries.analysis import JoinKey, JoinStep, JoinWindow
 from opensea_metrics.sql.language.queries.inference import infer
 from opensea_metrics.sql.language.queries.scope import Scope, shown
 from opensea_metrics.sql.language.queries.windowed_sources import incompatibility
 from opensea_metrics.sql.language.statements.parser import where
-from opensea_metrics.sql.language.statements.statements import Statement
 
 _SIDES = {
     "INNER": "[INNER] JOIN",
@@ -27,44 +26,6 @@ _SIDES = {
     "RIGHT": "RIGHT [OUTER] JOIN",
     "FULL": "[FULL] OUTER JOIN",
 }
-_WITHIN_HINT = "write WITHIN and a duration before ON, such as WITHIN 1 HOUR"
-
-
-@dataclass(frozen=True)
-class JoinKey:
-    """The key of a join's result.
-
-    ``viable`` are the columns with the key's value, as (alias, name). The first selected one is the key. With
-    ``is_foreign``, the SELECT needs all of them, because they are the primary key of the left table. If there are no
-    such columns, ksqlDB adds the column ``synthetic``, which has the key's type.
-    """
-
-    viable: tuple[tuple[str, str], ...] = ()
-    is_foreign: bool = False
-    synthetic: tuple[str, KsqlType] | None = None
-
-    @property
-    def columns(self) -> list[exp.Expression]:
-        """The columns of ``viable``, or the one that ksqlDB adds, as a SELECT names them."""
-        if self.synthetic is not None:
-            return [exp.Column(this=exp.Identifier(this=self.synthetic[0], quoted=True))]
-        return [
-            exp.Column(this=exp.Identifier(this=column, quoted=True), table=exp.Identifier(this=alias, quoted=True))
-            for alias, column in self.viable
-        ]
-
-
-def check_sources(statement: Statement, sources: Sequence[Source], aliases: Sequence[str]) -> None:
-    """Raises SqlError for a source that is joined twice, and for two sources with the same alias."""
-    names = [source.name for source in sources]
-    for values in (names, aliases):
-        twice = next((value for value in values if values.count(value) > 1), None)
-        if twice is None:
-            continue
-        message = f"N-way joins do not support multiple occurrences of the same source. Source: '{twice}'."
-        if len(names) == 2:
-            message = f"Can not join '{names[0]}' to '{names[1]}': self joins are not yet supported."
-        raise SqlError(message, statement.place, "give each source another alias", stage=Stage.QUERY)
 
 
 @dataclass
@@ -89,9 +50,7 @@ class Joins:
             key = self._join(join, left, aliases[number], key)
         return key
 
-    def _join(
-        self, join: exp.Expression, left: Mapping[str, Source], alias: str, before: JoinKey | None
-    ) -> JoinKey:
+    def _join(self, join: exp.Expression, left: Mapping[str, Source], alias: str, before: JoinKey | None) -> JoinKey:
         right = self.sources[alias]
         of_left, of_right = self._sides(join, left, alias)
         side = str(join.args["side"])
@@ -154,9 +113,7 @@ class Joins:
             )
         return JoinKey(tuple((left_alias, c.name) for c in source.columns if c.is_key), is_foreign=True)
 
-    def _sides(
-        self, join: exp.Expression, left: Mapping[str, Source], alias: str
-    ) -> tuple[exp.Expression, exp.Expression]:
+    def _sides(self, join: exp.Expression, left: Mapping[str, Source], alias: str) -> list[exp.Expression]:
         """The two sides of ON: of the sources so far, and of the new source."""
         on = join.args["on"].unnest()
         if isinstance(on, exp.And | exp.Or):
@@ -187,37 +144,42 @@ class Joins:
         kinds = [infer(side, self.scope) for side in sides]
         if kinds[0] != kinds[1]:
             raise self._error(f"Invalid join. Key types differ: {kinds[0]} vs {kinds[1]}", on)
-        return sides[0], sides[1]
+        return sides
 
     def _check_kinds(self, join: exp.Expression, side: str, left: Source, right: Source, is_table: bool) -> None:
         """Raises SqlError if ksqlDB does not support this kind of join for these kinds of sources."""
         got = f"Got {left.name} {_SIDES[side]} {right.name}."
-        within = join.args.get("within")
-        if is_table and not right.is_table:
-            raise self._error(
-                f"Invalid join order: table-stream joins are not supported; only stream-table joins. {got}", join
-            )
-        if not right.is_table and within is None:
-            raise self._error(
-                "Stream-Stream joins must have a WITHIN clause specified. None was provided.", join, _WITHIN_HINT
-            )
-        if right.is_table and within is not None:
-            kinds = "Table-Table" if is_table else "Stream-Table"
-            raise self._error(
+        has_window = join.args.get("within") is not None
+        is_stream_table = right.is_table and not is_table
+        kinds = "Stream-Table" if is_stream_table else "Table-Table"
+        for is_refused, message, hint in (
+            (
+                is_table and not right.is_table,
+                f"Invalid join order: table-stream joins are not supported; only stream-table joins. {got}",
+                None,
+            ),
+            (
+                not right.is_table and not has_window,
+                "Stream-Stream joins must have a WITHIN clause specified. None was provided.",
+                "write WITHIN and a duration before ON, such as WITHIN 1 HOUR",
+            ),
+            (
+                right.is_table and has_window,
                 f"A window definition was provided for a {kinds} join. These joins are not windowed. Please drop the"
                 " window definition (i.e. the WITHIN clause) and try to execute your join again.",
-                join,
-            )
-        if right.is_table and not is_table and side == "FULL":
-            raise self._error(
-                f"Invalid join type: full-outer join not supported for stream-table join. {got}", join
-            )
-        if right.is_table and not is_table and side == "RIGHT":
-            raise self._error(f"Invalid join type encountered: {_SIDES[side]}", join)
+                None,
+            ),
+            (
+                is_stream_table and side == "FULL",
+                f"Invalid join type: full-outer join not supported for stream-table join. {got}",
+                None,
+            ),
+            (is_stream_table and side == "RIGHT", f"Invalid join type encountered: {_SIDES[side]}", None),
+        ):
+            if is_refused:
+                raise self._error(message, join, hint)
 
-    def _is_left_key(
-        self, expression: exp.Expression, left: Mapping[str, Source], before: JoinKey | None
-    ) -> bool:
+    def _is_left_key(self, expression: exp.Expression, left: Mapping[str, Source], before: JoinKey | None) -> bool:
         """Whether a side of ON is the key of the tables so far."""
         column = self._column(expression)
         if before is not None:

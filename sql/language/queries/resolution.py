@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from sqlglot import exp
@@ -12,11 +13,11 @@ from opensea_metrics.core.types import BIGINT, name_of
 from opensea_metrics.sql.language.catalog.keys import checked
 from opensea_metrics.sql.language.catalog.sources import Source, Window
 from opensea_metrics.sql.language.functions import library
-from opensea_metrics.sql.language.queries.analysis import Analysis, is_aggregate
+from opensea_metrics.sql.language.queries.analysis import Analysis, JoinKey, is_aggregate
 from opensea_metrics.sql.language.queries.clauses import check_clauses, check_table
 from opensea_metrics.sql.language.queries.conditions import expect_boolean
 from opensea_metrics.sql.language.queries.inference import infer
-from opensea_metrics.sql.language.queries.joins import JoinKey, Joins, check_sources
+from opensea_metrics.sql.language.queries.joins import Joins
 from opensea_metrics.sql.language.queries.projections import Projections
 from opensea_metrics.sql.language.queries.scope import Scope
 from opensea_metrics.sql.language.queries.windowed_sources import (
@@ -47,7 +48,7 @@ def _resolved(statement: Statement, query: exp.Expression, sources: dict[str, So
     source = _find(statement, first, sources)
     joined = tuple(_find(statement, item, sources) for item in rest)
     aliases = [_alias(item) for item in (first, *rest)]
-    check_sources(statement, [source, *joined], aliases)
+    _check_joined(statement, [source, *joined], aliases)
     named = dict(zip(aliases, (source, *joined), strict=True))
     columns = {alias: known.readable() for alias, known in named.items()}
     window = _window(statement, query.args.get("window"), is_final=query.args.get("emit") == "FINAL")
@@ -110,6 +111,19 @@ def _resolved(statement: Statement, query: exp.Expression, sources: dict[str, So
     if not is_pull:
         check_key(keyed, _keys_read(keyed, key), joins.rekeyed)
     return keyed
+
+
+def _check_joined(statement: Statement, sources: Sequence[Source], aliases: Sequence[str]) -> None:
+    """Raises SqlError for a source that is joined twice, and for two sources with the same alias."""
+    names = [source.name for source in sources]
+    for values in (names, aliases):
+        twice = next((value for value in values if values.count(value) > 1), None)
+        if twice is None:
+            continue
+        message = f"N-way joins do not support multiple occurrences of the same source. Source: '{twice}'."
+        if len(names) == 2:
+            message = f"Can not join '{names[0]}' to '{names[1]}': self joins are not yet supported."
+        raise SqlError(message, statement.place, "give each source another alias", stage=Stage.QUERY)
 
 
 def _keys_read(analysis: Analysis, join: JoinKey | None) -> list[exp.Expression]:

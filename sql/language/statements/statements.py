@@ -56,23 +56,20 @@ class Statement:
     """A parsed statement.
 
     ``text`` ends with a semicolon and is sent to servers. ``locate`` maps offsets in ``ast`` to places. ``memo`` keeps
-    results that are computed from the statement. The methods that change a statement return a new one, without them.
-    The new text is written from the AST, without the user's comments and layout.
+    results that are computed from the statement. The methods that change a statement return a new one, without these
+    results. Its text is written from the AST, without the user's comments and layout.
     """
 
     text: str
     place: Place
     ast: exp.Expression
-    locate: Callable[[int], Place] = field(
-        default=lambda _: _OWN, repr=False, compare=False
-    )
+    locate: Callable[[int], Place] = field(default=lambda _: _OWN, repr=False, compare=False)
     memo: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @cached_property
     def kind(self) -> Kind:
         """The kind of the statement."""
-        ast = self.ast
-        match ast:
+        match ast := self.ast:
             case node.CreateSource():
                 words = f"create {ast.args['kind'].lower()}"
                 return Kind(f"{words} as select" if ast.args.get("query") else words)
@@ -163,8 +160,7 @@ class Statement:
         if (name := self.name) is not None and name in names:
             ast.set("this", _quoted(names[name]))
         for source in ast.find_all(node.SourceReference):
-            name = name_of(source.this)
-            if name in names:
+            if (name := name_of(source.this)) in names:
                 source.set("this", _quoted(names[name]))
                 if not source.args.get("alias"):
                     source.set("alias", _quoted(name))
@@ -200,39 +196,33 @@ def dropping(
     kind: str, name: str, place: Place = _OWN, delete_topic: bool = False, if_exists: bool = False
 ) -> Statement:
     """``DROP STREAM|TABLE name``. ``place`` is the place of the statement that makes the DROP necessary."""
-    ast = node.DropSource(
-        this=_quoted(name), kind=kind, if_exists=if_exists, delete_topic=delete_topic
-    )
-    return Statement(written(ast), place, ast)
+    options = {"if_exists": if_exists, "delete_topic": delete_topic}
+    return _stating(node.DropSource(this=_quoted(name), kind=kind, **options), place)
 
 
 def terminating(query_id: str, place: Place = _OWN) -> Statement:
     """``TERMINATE query_id``. ``place`` is the place of the statement that makes the TERMINATE necessary."""
-    ast = node.QueryControl(this=_quoted(query_id), action="TERMINATE")
-    return Statement(written(ast), place, ast)
+    return _stating(node.QueryControl(this=_quoted(query_id), action="TERMINATE"), place)
 
 
 def creating_type(name: str, kind: exp.Expression) -> Statement:
     """``CREATE TYPE IF NOT EXISTS name AS kind``."""
-    ast = node.CreateType(this=_quoted(name), kind=kind.copy(), if_not_exists=True)
-    return Statement(written(ast), _OWN, ast)
+    return _stating(node.CreateType(this=_quoted(name), kind=kind.copy(), if_not_exists=True))
 
 
 def dropping_type(name: str) -> Statement:
     """``DROP TYPE IF EXISTS name``."""
-    ast = node.DropType(this=_quoted(name), if_exists=True)
-    return Statement(written(ast), _OWN, ast)
+    return _stating(node.DropType(this=_quoted(name), if_exists=True))
+
+
+def _stating(ast: exp.Expression, place: Place = _OWN) -> Statement:
+    return Statement(written(ast), place, ast)
 
 
 _NAMING = (
-    node.CreateSource,
-    node.AlterSource,
-    node.DropSource,
-    node.InsertSelect,
-    node.InsertValues,
-    node.QueryControl,
+    node.CreateSource, node.AlterSource, node.DropSource, node.InsertSelect, node.InsertValues, node.QueryControl,
     node.DescribeSource,
-)
+)  # fmt: skip
 _KINDS: dict[type, Kind] = {
     node.AlterSource: Kind.ALTER,
     node.InsertSelect: Kind.INSERT_SELECT,
