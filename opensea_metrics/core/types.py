@@ -157,16 +157,6 @@ def from_ast(kind: exp.Expression) -> KsqlType | None:
     return None
 
 
-def unknown_type(kind: exp.Expression) -> str:
-    """The name of the part of a parsed type that ksqlDB does not know (:func:`from_ast` returns None)."""
-    from sqlglot import exp
-
-    for part in kind.find_all(exp.DataType):
-        if part.this == exp.DType.USERDEFINED or not (part.expressions or from_ast(part)):
-            return str(part.args.get("kind") or part.this.name).upper()
-    return kind.sql(dialect="ksqldb").upper()
-
-
 class NoSuchType(SqlError, ValueError):
     """An engine has no type that holds the values of a ksqlDB type."""
 

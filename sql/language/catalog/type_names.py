@@ -11,7 +11,6 @@ from opensea_metrics.core.types import (
     duplicate_name,
     from_ast,
     parts,
-    unknown_type,
 )
 from opensea_metrics.sql.language.statements.parser import where
 from opensea_metrics.sql.language.statements.statements import Statement
@@ -25,7 +24,7 @@ def written_type(statement: Statement, written: exp.Expression, at: exp.Expressi
     """
     kind = from_ast(written)
     if kind is None:
-        message = f"Cannot resolve unknown type: {unknown_type(written)}"
+        message = f"Cannot resolve unknown type: {_unknown_type(written)}"
         hint = (
             f"type of {of}; ksqlDB's types: BOOLEAN INTEGER BIGINT DOUBLE"
             " DECIMAL(p,s) VARCHAR BYTES DATE TIME TIMESTAMP ARRAY<> MAP<,> STRUCT<…>"
@@ -39,6 +38,14 @@ def written_type(statement: Statement, written: exp.Expression, at: exp.Expressi
     else:
         return kind
     raise SqlError(message, where(statement, at), hint, stage=Stage.PREPARE)
+
+
+def _unknown_type(kind: exp.Expression) -> str:
+    """The name of the part of a parsed type that ksqlDB does not know (:func:`from_ast` returns None)."""
+    for part in kind.find_all(exp.DataType):
+        if part.this == exp.DType.USERDEFINED or not (part.expressions or from_ast(part)):
+            return str(part.args.get("kind") or part.this.name).upper()
+    return kind.sql(dialect="ksqldb").upper()
 
 
 def _bad_decimal(kind: KsqlType) -> str | None:

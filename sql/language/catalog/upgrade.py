@@ -83,22 +83,19 @@ def _source_changes(old: Source, new: Source) -> Iterator[Change]:
 
 
 def _column_change(old: Source, new: Source) -> Change:
-    kept = new.columns[: len(old.columns)]
-    keys = [column for column in new.columns[len(old.columns) :] if column.is_key]
+    clause = "SELECT" if new.statement.ast.args.get("query") is not None else "columns"
+    kept, added = new.columns[: len(old.columns)], new.columns[len(old.columns) :]
+    keys = [column for column in added if column.is_key]
     if kept == old.columns and not keys:
-        added = ", ".join(column.name for column in new.columns[len(old.columns) :])
-        clause = "SELECT" if _derived(new) else "columns"
-        return Change(clause, f"{added} added at the end", difference=Difference.COLUMNS_ADDED)
-    moved = [
-        column for at, column in enumerate(old.columns) if at >= len(kept) or kept[at] != column
-    ]
+        names = ", ".join(column.name for column in added)
+        return Change(clause, f"{names} added at the end", difference=Difference.COLUMNS_ADDED)
+    moved = [column for at, column in enumerate(old.columns) if at >= len(kept) or kept[at] != column]
     refusal = (
         f"Cannot upgrade data source: DataSource '`{old.name}`' has schema = "
         f"{_schema(old.columns)} which is not upgradeable to {_schema(new.columns)}. (The following"
         f" columns are changed, missing or reordered: [{_schema(moved)}])"
     )
     names = ", ".join(column.name for column in moved or keys)
-    clause = "SELECT" if _derived(new) else "columns"
     return Change(clause, f"{names}: changed, missing or moved", refusal)
 
 
@@ -232,10 +229,6 @@ def _schema(columns: Iterable[Column]) -> str:
 def _window(source: Source) -> str | None:
     window = source.window
     return f"{window.kind} of {window.size} ms" if window else None
-
-
-def _derived(source: Source) -> bool:
-    return source.statement.ast.args.get("query") is not None
 
 
 def _same(one: exp.Expression | None, other: exp.Expression | None) -> bool:

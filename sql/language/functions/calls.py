@@ -25,6 +25,7 @@ from opensea_metrics.sql.language.functions import library as functions
 from opensea_metrics.sql.language.functions import variations
 from opensea_metrics.sql.language.functions.coercion import members
 from opensea_metrics.sql.language.functions.library import Function
+from opensea_metrics.sql.language.functions.notation import is_generic
 from opensea_metrics.sql.language.functions.signatures import python_result
 from opensea_metrics.sql.language.queries.scope import Infer, Scope, shown
 
@@ -78,7 +79,7 @@ def _resolved(
     for number, parameter in enumerate(chosen.parameters):
         argument = call.expressions[number]
         single = chosen.variation.parameters[number].type if chosen.as_list else parameter.type
-        if single != parameter.type and not variations.is_generic(single):
+        if single != parameter.type and not is_generic(single):
             message = f"Cast of {kinds[number]} to {single} is not supported."
             raise scope.error(argument, message, "write its elements one by one")
         if parameter.literal and not isinstance(argument, exp.Literal | exp.Boolean):

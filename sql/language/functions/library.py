@@ -17,7 +17,7 @@ from types import MappingProxyType
 from opensea_metrics.core.definition import Definition, UdfError
 from opensea_metrics.core.suggestions import nearest
 from opensea_metrics.sql.language.functions import builtin
-from opensea_metrics.sql.language.functions.variations import Variation, is_type, read
+from opensea_metrics.sql.language.functions.notation import Variation, is_type, read
 from opensea_metrics.udfs import registry
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from opensea_metrics.sql.language.functions import library as functions
 from opensea_metrics.sql.language.functions.library import Function
-from opensea_metrics.sql.language.functions.variations import Variation
+from opensea_metrics.sql.language.functions.notation import Variation
 from opensea_metrics.sql.language.lowering import scalars
 from opensea_metrics.sql.language.lowering.rare import table
 

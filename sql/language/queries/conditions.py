@@ -27,7 +27,7 @@ _UNORDERED = ("BOOLEAN", *_NESTED)
 
 
 def predicate(expression: exp.Expression, scope: Scope, infer: Infer) -> KsqlType:
-    """The type of AND, OR, NOT, IS NULL, IN, BETWEEN or LIKE. Raises SqlError for operands that do not fit."""
+    """The type of AND, OR, NOT, IS NULL, IN, BETWEEN, LIKE or ESCAPE. Raises SqlError for operands that do not fit."""
     match expression:
         case exp.And() | exp.Or():
             expect_boolean(expression.this, scope, infer)
@@ -48,6 +48,14 @@ def predicate(expression: exp.Expression, scope: Scope, infer: Infer) -> KsqlTyp
             for side in (expression.this, expression.expression):
                 if infer(side, scope) not in (STRING, NULL):
                     raise scope.error(side, "LIKE compares strings")
+        case exp.Escape():
+            if len(mark := str(expression.expression.this)) != 1:
+                message = f"Expected single character escape but got: {mark}"
+                raise scope.error(expression.expression, message, "give ESCAPE one character, as in ESCAPE '!'")
+            if mark == "\\":  # observed: the compiler of 7.9.1 does not close the quote
+                message = "a backslash as the escape character fails in ksqlDB"
+                raise scope.error(expression.expression, message, "use another character, as in ESCAPE '!'")
+            return infer(expression.this, scope)
         case _:  # IS NULL
             kind = infer(expression.this, scope)
             if type(expression.this.unnest()) in ARITHMETIC and kind in (INTEGER, BIGINT, DOUBLE):

@@ -28,8 +28,8 @@ from opensea_metrics.sql.language.catalog.type_names import written_type
 from opensea_metrics.sql.language.dialect.nesting import is_chained
 from opensea_metrics.sql.language.functions.calls import call_type
 from opensea_metrics.sql.language.functions.coercion import members
+from opensea_metrics.sql.language.functions.notation import UNIT
 from opensea_metrics.sql.language.functions.signatures import arithmetic
-from opensea_metrics.sql.language.functions.variations import UNIT
 from opensea_metrics.sql.language.queries.conditions import comparison, expect_boolean, predicate
 from opensea_metrics.sql.language.queries.scope import ARITHMETIC, COMPARISONS, Scope, shown
 
@@ -65,16 +65,10 @@ def _infer(expression: exp.Expression, scope: Scope) -> KsqlType:
         case exp.Null():
             return NULL
         case exp.Neg():
-            return _negated(expression, scope)
+            kind = infer(expression.this, scope)
+            _check_number(expression.this, kind, "-", scope)
+            return kind
         case exp.Paren() | exp.Alias():
-            return infer(expression.this, scope)
-        case exp.Escape():
-            if len(mark := str(expression.expression.this)) != 1:
-                message = f"Expected single character escape but got: {mark}"
-                raise scope.error(expression.expression, message, "give ESCAPE one character, as in ESCAPE '!'")
-            if mark == "\\":  # observed: the compiler of 7.9.1 does not close the quote
-                message = "a backslash as the escape character fails in ksqlDB"
-                raise scope.error(expression.expression, message, "use another character, as in ESCAPE '!'")
             return infer(expression.this, scope)
         case exp.Dot():
             return _field(expression, scope)
@@ -86,7 +80,7 @@ def _infer(expression: exp.Expression, scope: Scope) -> KsqlType:
             return _cast(expression, scope)
         case exp.Case():
             return _case(expression, scope)
-        case exp.And() | exp.Or() | exp.Not() | exp.Is() | exp.In() | exp.Between() | exp.Like():
+        case exp.And() | exp.Or() | exp.Not() | exp.Is() | exp.In() | exp.Between() | exp.Like() | exp.Escape():
             return predicate(expression, scope, infer)
         case exp.DPipe():
             return _string_sum(expression, scope)
@@ -194,12 +188,6 @@ def _cast(cast: exp.Cast, scope: Scope) -> KsqlType:
     kind = written_type(scope.statement, cast.to, cast.this, "a CAST")
     if not castable(given, kind):
         raise scope.error(cast.this, f"Cast of {given} to {kind} is not supported.")
-    return kind
-
-
-def _negated(negation: exp.Neg, scope: Scope) -> KsqlType:
-    kind = infer(negation.this, scope)
-    _check_number(negation.this, kind, "-", scope)
     return kind
 
 

@@ -54,7 +54,7 @@ def _simple_date(pattern: str) -> None:
 
 
 def _format(pattern: str) -> None:
-    _module("times").check(pattern)
+    _module("java_patterns").check(pattern)
 
 
 _MASKS = ("'X'", "'x'", "'n'", "'-'")
