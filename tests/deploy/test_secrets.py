@@ -16,7 +16,7 @@ from pydantic_settings import BaseSettings
 
 from opensea_metrics.core.environment import may_be_set
 from opensea_metrics.deploy import cli
-from opensea_metrics.deploy.cli import events
+from opensea_metrics.deploy.cli import sinks
 from opensea_metrics.deploy.cli.options import variables
 from opensea_metrics.deploy.client import BadAddress, KsqlClient
 from opensea_metrics.deploy.config import FunctionSettings, ServeSettings, Settings
@@ -103,7 +103,7 @@ def run(
 ) -> Iterator[Run]:
     """Runs the command away from a developer's .env; gives its exit code and all that it printed."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(events, "open_kafka", partial(kafka.open_kafka, wait_seconds=0.1))
+    monkeypatch.setattr(sinks, "open_kafka", partial(kafka.open_kafka, wait_seconds=0.1))
     monkeypatch.setattr(results, "_WAIT", 0.1)
     monkeypatch.setattr("opensea_metrics.deploy.doctor.kafka.TIMEOUT", 0.1)
     monkeypatch.setattr("opensea_metrics.deploy.cli.doctor.PATIENCE", 0.1)
