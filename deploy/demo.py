@@ -8,6 +8,7 @@ from pathlib import Path
 
 from opensea_metrics.core.errors import OpenSeaMetricsError
 from opensea_metrics.core.quoting import ksqldb_text
+from opensea_metrics.core.wording import counted
 from opensea_metrics.deploy import commands
 from opensea_metrics.deploy.client import KsqlClient
 from opensea_metrics.deploy.embedded import server
@@ -39,7 +40,7 @@ def run(data_dir: Path, port: int, hold: Callable[[str], None] | None = None) ->
         client = KsqlClient(url)
         with Reporter() as report:
             applied = commands.apply(client, report=report)
-        screen.print(shown("2.", "bold") + f" applied {len(applied.versions)} migrations over HTTP")
+        screen.print(shown("2.", "bold") + f" applied {counted(len(applied.versions), 'migration')} over HTTP")
         if not any(data_dir.glob("topics/OpenSeaRawEvents/year=*")):
             sink = ArchiveSink(data_dir)
             try:

@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from opensea_metrics.core.wording import counted
 from opensea_metrics.deploy.cli import options, progress
 from opensea_metrics.deploy.cli.app import app
 from opensea_metrics.deploy.cli.logs import log_to_stderr
@@ -193,9 +194,7 @@ def _write(prepared: Prepared, results: Results, form: str, url: str, began: flo
             tables = (publish.with_timestamps(table, moments.of_source(table.name)) for table in tables)
         rows = publish.write_tables(folder, tables, form)
         publish.write_description(folder, description(prepared, results.counts, rows, began))
-    total, tables_written = sum(rows.values()), len(rows)
-    words = f"{total} row{'s' * (total != 1)} of {tables_written} table{'s' * (tables_written != 1)}"
-    say(f"{words} in {url}")
+    say(f"{counted(sum(rows.values()), 'row')} of {counted(len(rows), 'table')} in {url}")
 
 
 def _moments(prepared: Prepared) -> Moments:
@@ -229,7 +228,7 @@ def _send(prepared: Prepared, results: Results) -> None:
         sink.abort()
         raise
     for topic, rows in sent.items():
-        say(f"{rows} rows for the topic {topic}")
+        say(f"{counted(rows, 'row')} for the topic {topic}")
 
 
 def _insert(prepared: Prepared, results: Results) -> None:
@@ -242,4 +241,4 @@ def _insert(prepared: Prepared, results: Results) -> None:
     }  # fmt: skip
     for kind, stream in prepared.long_form.items():
         rows = cassandra.write(results.table(stream.name).batches, tables[kind], settings)
-        say(f"{rows} rows for the table {tables[kind]}")
+        say(f"{counted(rows, 'row')} for the table {tables[kind]}")

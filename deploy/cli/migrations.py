@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from opensea_metrics.core.wording import counted
 from opensea_metrics.deploy import commands
 from opensea_metrics.deploy.cli import options, server_access
 from opensea_metrics.deploy.cli.app import ChangesPending, app
@@ -82,7 +83,7 @@ def apply(
     if dry_run:
         checked = commands.dry_run(client, sql, variables, choice, saved)
         show_plan(checked)
-        say(f"the server would accept all {len(checked.steps)} statements")
+        say(f"the server would accept all {counted(len(checked.steps), 'statement')}")
         if (holder := commands.lock_holder(client)) is not None:
             say(f"note: {holder}. Until the lock is free, apply does not start")
         return

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from opensea_metrics.core.errors import SqlError
+from opensea_metrics.core.wording import counted
 from opensea_metrics.deploy import commands
 from opensea_metrics.deploy.cli import options, server_access
 from opensea_metrics.deploy.cli.app import app
@@ -146,8 +147,7 @@ def _validate(
     else:
         for unsupported in checked.unsupported:
             say(f"note: {unsupported.place}: {unsupported.message}")
-        migrations = f"{checked.migrations} migration{'s' if checked.migrations != 1 else ''}"
-        statements = f"{checked.statements} statement{'s' if checked.statements != 1 else ''}"
+        migrations, statements = counted(checked.migrations, "migration"), counted(checked.statements, "statement")
         say(f"{migrations}, {statements} in {checked.root}: valid")
     if client is None:
         return
@@ -174,4 +174,4 @@ def _validate(
     say("no applied file was changed")
     if planned.needs_side_by_side:
         say("note: the server does not replace all objects in place: use apply --side-by-side")
-    say(f"apply would execute {len(planned.steps)} statements" if planned.versions else "nothing is pending")
+    say(f"apply would execute {counted(len(planned.steps), 'statement')}" if planned.versions else "nothing is pending")

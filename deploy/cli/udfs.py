@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from opensea_metrics.core.definition import Definition, UdfError
+from opensea_metrics.core.wording import counted
 from opensea_metrics.deploy.cli.app import app
 from opensea_metrics.deploy.output.plain import say
 from opensea_metrics.sql.language.functions import library
@@ -76,11 +77,11 @@ def check_functions(
             failures += map(str, check.differences(definition, chosen_engines, count, seed))
             failure_count += len(failures)
             engine_names = ", ".join(["python", *(engine.name for engine in chosen_engines)])
-            say(f"{definition.name}: {f'{len(failures)} failures' if failures else 'the same'} on {engine_names}")
+            say(f"{definition.name}: {counted(len(failures), 'failure') if failures else 'the same'} on {engine_names}")
             for failure in failures[:_SHOWN]:
                 say(f"  {failure}")
     if failure_count:
-        raise UdfError(f"{failure_count} failures")
+        raise UdfError(counted(failure_count, "failure"))
 
 
 @udfs.command("build")

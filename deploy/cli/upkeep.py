@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from opensea_metrics.core.wording import counted
 from opensea_metrics.deploy import commands
 from opensea_metrics.deploy.cli import options, server_access
 from opensea_metrics.deploy.cli.app import ChangesPending, app
@@ -110,8 +111,7 @@ def repair(
         return typer.confirm("Write this into the record?", err=True)
 
     repaired = commands.repair(client, consent, sql, variables, server_access.site())
-    count = len(repaired)
-    say(f"repaired: {count} corrections" if count else "nothing to repair")
+    say(f"repaired: {counted(len(repaired), 'correction')}" if repaired else "nothing to repair")
 
 
 def _consent_to_drop(yes: bool) -> Callable[[Drift], bool]:

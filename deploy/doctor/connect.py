@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from opensea_metrics.core.wording import counted
 from opensea_metrics.deploy.doctor import web
 from opensea_metrics.deploy.doctor.checks import Check, Checker
 
@@ -71,4 +72,4 @@ def _connector(name: str, status: Mapping[str, Any]) -> Check:
             f"{state.lower()}, {len(tasks) - len(waiting)} of {len(tasks)} tasks run",
             "it is being started or moved: check again in a minute, then look at Connect's log",
         )
-    return report.ok(name, f"running, {len(tasks)} task{'s' if len(tasks) != 1 else ''}")
+    return report.ok(name, f"running, {counted(len(tasks), 'task')}")

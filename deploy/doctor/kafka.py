@@ -15,6 +15,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it re-expor
     ResourceType,
 )
 
+from opensea_metrics.core.wording import counted
 from opensea_metrics.deploy.doctor.checks import Check, Checker, Unreachable, age_text, moment_text
 from opensea_metrics.producer.clients import admin_client
 from opensea_metrics.producer.settings import KafkaSettings
@@ -66,7 +67,7 @@ def judge(
     facts: KafkaFacts, raw: str, long_form: Sequence[str], dead: Sequence[str], now: float
 ) -> list[Check]:
     """Checks of the brokers' replies; ``now`` in epoch seconds."""
-    checks = [report.ok("reachable", f"{facts.brokers} broker{'s' if facts.brokers != 1 else ''}")]
+    checks = [report.ok("reachable", counted(facts.brokers, "broker"))]
     for name in (raw, *long_form):
         checks.append(_topic(name, facts.topics.get(name)))
     if (events := facts.topics.get(raw)) is not None:

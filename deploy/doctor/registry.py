@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from opensea_metrics.core.wording import counted
 from opensea_metrics.deploy.doctor import web
 from opensea_metrics.deploy.doctor.checks import Check, Checker
 
@@ -32,7 +33,7 @@ def judge(
     subjects: Sequence[str], topics: Sequence[str], latest: Mapping[str, Mapping[str, Any]]
 ) -> list[Check]:
     """Checks of ``GET /subjects`` and of the latest version of each topic's value schema."""
-    checks = [report.ok("reachable", f"{len(subjects)} subjects")]
+    checks = [report.ok("reachable", counted(len(subjects), "subject"))]
     for topic in topics:
         if topic in latest:
             schema = latest[topic]

@@ -12,9 +12,9 @@ from opensea_metrics.core.database import scratch_database
 from opensea_metrics.core.errors import OpenSeaMetricsError, SqlError
 from opensea_metrics.core.quoting import column as duckdb_column
 from opensea_metrics.core.quoting import column_name, quoted
-from opensea_metrics.core.suggestions import nearest
 from opensea_metrics.core.types import duckdb as duckdb_type
 from opensea_metrics.core.types import name_of
+from opensea_metrics.core.wording import nearest
 from opensea_metrics.deploy.client import KsqlClient
 from opensea_metrics.deploy.client.snapshot import source_of
 from opensea_metrics.deploy.query.grammar import LocalSelect, needs_tool, read, tokens_of

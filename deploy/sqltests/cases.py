@@ -14,7 +14,7 @@ from typing import Any
 
 from opensea_metrics.core.errors import OpenSeaMetricsError, Place, SqlError
 from opensea_metrics.core.places import Located
-from opensea_metrics.core.suggestions import nearest
+from opensea_metrics.core.wording import nearest
 from opensea_metrics.sql.language.dialect.lexical import COMMENT, QUOTED_OR_COMMENT
 from opensea_metrics.sql.language.project.project import rendered
 from opensea_metrics.sql.language.project.variables import pieces

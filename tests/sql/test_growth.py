@@ -10,7 +10,7 @@ import pytest
 
 from opensea_metrics.core.errors import Place, SqlError
 from opensea_metrics.core.places import Lines, Located
-from opensea_metrics.core.suggestions import listed, nearest
+from opensea_metrics.core.wording import listed, nearest
 from opensea_metrics.sql.language.project.variables import Variables, filled, pieces, resolved
 from opensea_metrics.sql.language.statements.parser import parse_script
 from tests.sql.counting import calls_of

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from opensea_metrics.core.wording import counted
 from opensea_metrics.sql.language.catalog.sources import Column, Source
 from opensea_metrics.sql.language.queries.analysis import Analysis, table_calls
 
@@ -54,9 +55,9 @@ def _steps(analysis: Analysis) -> list[PlanStep]:
     if calls:
         steps.append(PlanStep("FLATMAP", ", ".join(str(call.this).upper() for call in calls)))
     if analysis.partition:
-        steps.append(PlanStep("PARTITION_BY", _count(len(analysis.partition))))
+        steps.append(PlanStep("PARTITION_BY", counted(len(analysis.partition), "expression")))
     if analysis.group:
-        steps.append(PlanStep("GROUP_BY", _count(len(analysis.group))))
+        steps.append(PlanStep("GROUP_BY", counted(len(analysis.group), "expression")))
     if analysis.is_aggregation:
         window = analysis.window
         steps.append(PlanStep("AGGREGATE", f"{window.kind} windows" if window else "one row for each key"))
@@ -69,10 +70,6 @@ def _steps(analysis: Analysis) -> list[PlanStep]:
 
 def _key(is_foreign: bool) -> str:
     return "a foreign key" if is_foreign else "the key"
-
-
-def _count(expressions: int) -> str:
-    return "1 expression" if expressions == 1 else f"{expressions} expressions"
 
 
 def _schema(columns: Sequence[Column]) -> str:

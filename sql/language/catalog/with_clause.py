@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable, Mapping
 
 from opensea_metrics.core.errors import Place, SqlError, Stage
-from opensea_metrics.core.suggestions import nearest
 from opensea_metrics.core.types import BIGINT, STRING, TIMESTAMP
+from opensea_metrics.core.wording import nearest
 from opensea_metrics.sql.language.catalog.sources import Column, Window
 from opensea_metrics.sql.language.dialect.naming import TOPIC_RULE, is_topic
 from opensea_metrics.sql.language.statements.parser import where

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from sqlglot import exp, parser
 from sqlglot.tokenizer_core import TokenType
 
-from opensea_metrics.core.suggestions import nearest
+from opensea_metrics.core.wording import nearest
 from opensea_metrics.sql.language.dialect import expressions as node
 from opensea_metrics.sql.language.dialect.definitions import Definitions
 from opensea_metrics.sql.language.dialect.tokenizer import WORDS

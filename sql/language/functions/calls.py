@@ -21,6 +21,7 @@ from opensea_metrics.core.types import (
     name_of,
     struct,
 )
+from opensea_metrics.core.wording import counted
 from opensea_metrics.sql.language.functions import library as functions
 from opensea_metrics.sql.language.functions import variations
 from opensea_metrics.sql.language.functions.coercion import members
@@ -164,7 +165,7 @@ def _higher_order(name: str, call: exp.Anonymous, scope: Scope, infer: Infer) ->
         start = infer(call.expressions[1], scope)
         kinds = [start, *kinds]
     if count != lambdas + (2 if name == "REDUCE" else 1):
-        raise scope.error(call, f"{name} of {base} got {count} arguments", function.calls)
+        raise scope.error(call, f"{name} of {base} got {counted(count, 'argument')}", function.calls)
     bodies = [_body(function, kinds, call, scope, infer) for function in call.expressions[-lambdas:]]
     if name == "FILTER":
         if not same(bodies[0], BOOLEAN):
@@ -188,7 +189,7 @@ def _body(
     """The type of a lambda's result. ``kinds`` are the types of its parameters."""
     if not isinstance(given, exp.Lambda) or len(given.expressions) != len(kinds):
         form = ", ".join("abc"[: len(kinds)])
-        message = f"{call.this} takes a lambda with {len(kinds)} parameter{'s' * (len(kinds) > 1)} here"
+        message = f"{call.this} takes a lambda with {counted(len(kinds), 'parameter')} here"
         raise scope.error(given, message, f"such as ({form}) => …")
     parameters = dict(zip(map(name_of, given.expressions), kinds, strict=True))
     for parameter in given.expressions:

@@ -15,7 +15,7 @@ from functools import cached_property
 from types import MappingProxyType
 
 from opensea_metrics.core.definition import Definition, UdfError
-from opensea_metrics.core.suggestions import nearest
+from opensea_metrics.core.wording import nearest
 from opensea_metrics.sql.language.functions import builtin
 from opensea_metrics.sql.language.functions.notation import Variation, is_type, read
 from opensea_metrics.udfs import registry

@@ -16,6 +16,7 @@ from opensea_metrics.core.types import (
     DecimalType,
     KsqlType,
 )
+from opensea_metrics.core.wording import counted
 
 
 def python_result(definition: Definition, arguments: Sequence[KsqlType]) -> KsqlType:
@@ -26,8 +27,7 @@ def python_result(definition: Definition, arguments: Sequence[KsqlType]) -> Ksql
     parameters = (*definition.parameters, *definition.constants)
     if len(arguments) != len(parameters):
         raise TypeError(
-            f"{definition.signature} takes {len(parameters)} argument{'s' * (len(parameters) != 1)}"
-            f" but got {len(arguments)}"
+            f"{definition.signature} takes {counted(len(parameters), 'argument')} but got {len(arguments)}"
         )
     for parameter, argument in zip(parameters, arguments, strict=True):
         if not _accepts(parameter.type, argument, definition.kind == "aggregate"):

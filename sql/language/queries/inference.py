@@ -8,7 +8,6 @@ import sys
 from sqlglot import exp
 
 from opensea_metrics.core.conversions import castable, common, is_numeric, same
-from opensea_metrics.core.suggestions import listed, nearest
 from opensea_metrics.core.types import (
     BIGINT,
     BOOLEAN,
@@ -24,6 +23,7 @@ from opensea_metrics.core.types import (
     array,
     name_of,
 )
+from opensea_metrics.core.wording import listed, nearest
 from opensea_metrics.sql.language.catalog.type_names import written_type
 from opensea_metrics.sql.language.dialect.nesting import is_chained
 from opensea_metrics.sql.language.functions.calls import call_type

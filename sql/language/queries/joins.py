@@ -26,6 +26,7 @@ _SIDES = {
     "RIGHT": "RIGHT [OUTER] JOIN",
     "FULL": "[FULL] OUTER JOIN",
 }
+_WITHIN_HINT = "write WITHIN and a duration before ON, such as WITHIN 1 HOUR"
 
 
 @dataclass
@@ -149,35 +150,28 @@ class Joins:
     def _check_kinds(self, join: exp.Expression, side: str, left: Source, right: Source, is_table: bool) -> None:
         """Raises SqlError if ksqlDB does not support this kind of join for these kinds of sources."""
         got = f"Got {left.name} {_SIDES[side]} {right.name}."
-        has_window = join.args.get("within") is not None
-        is_stream_table = right.is_table and not is_table
-        kinds = "Stream-Table" if is_stream_table else "Table-Table"
-        for is_refused, message, hint in (
-            (
-                is_table and not right.is_table,
-                f"Invalid join order: table-stream joins are not supported; only stream-table joins. {got}",
-                None,
-            ),
-            (
-                not right.is_table and not has_window,
-                "Stream-Stream joins must have a WITHIN clause specified. None was provided.",
-                "write WITHIN and a duration before ON, such as WITHIN 1 HOUR",
-            ),
-            (
-                right.is_table and has_window,
+        within = join.args.get("within")
+        if is_table and not right.is_table:
+            raise self._error(
+                f"Invalid join order: table-stream joins are not supported; only stream-table joins. {got}", join
+            )
+        if not right.is_table and within is None:
+            raise self._error(
+                "Stream-Stream joins must have a WITHIN clause specified. None was provided.", join, _WITHIN_HINT
+            )
+        if right.is_table and within is not None:
+            kinds = "Table-Table" if is_table else "Stream-Table"
+            raise self._error(
                 f"A window definition was provided for a {kinds} join. These joins are not windowed. Please drop the"
                 " window definition (i.e. the WITHIN clause) and try to execute your join again.",
-                None,
-            ),
-            (
-                is_stream_table and side == "FULL",
-                f"Invalid join type: full-outer join not supported for stream-table join. {got}",
-                None,
-            ),
-            (is_stream_table and side == "RIGHT", f"Invalid join type encountered: {_SIDES[side]}", None),
-        ):
-            if is_refused:
-                raise self._error(message, join, hint)
+                join,
+            )
+        if right.is_table and not is_table and side == "FULL":
+            raise self._error(
+                f"Invalid join type: full-outer join not supported for stream-table join. {got}", join
+            )
+        if right.is_table and not is_table and side == "RIGHT":
+            raise self._error(f"Invalid join type encountered: {_SIDES[side]}", join)
 
     def _is_left_key(self, expression: exp.Expression, left: Mapping[str, Source], before: JoinKey | None) -> bool:
         """Whether a side of ON is the key of the tables so far."""

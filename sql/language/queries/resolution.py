@@ -8,8 +8,8 @@ from dataclasses import replace
 from sqlglot import exp
 
 from opensea_metrics.core.errors import SqlError, Stage
-from opensea_metrics.core.suggestions import nearest
 from opensea_metrics.core.types import BIGINT, name_of
+from opensea_metrics.core.wording import nearest
 from opensea_metrics.sql.language.catalog.keys import checked
 from opensea_metrics.sql.language.catalog.sources import Source, Window
 from opensea_metrics.sql.language.functions import library

@@ -1,4 +1,4 @@
-"""Names for error messages: the one that the user probably meant, and lists of limited length."""
+"""Parts of messages: the name that the user probably meant, lists of limited length, and counted nouns."""
 
 from __future__ import annotations
 
@@ -29,3 +29,12 @@ def listed(names: Iterable[str]) -> str:
     every = list(names)
     more = len(every) - _SHOWN
     return ", ".join(every[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def counted(count: int, noun: str) -> str:
+    """A number with a noun, whose plural ends with an s.
+
+    >>> counted(1, "row"), counted(2, "row")
+    ('1 row', '2 rows')
+    """
+    return f"{count} {noun}" + ("" if count == 1 else "s")
