@@ -19,28 +19,32 @@ from __future__ import annotations
 
 import inspect
 import re
-import typing
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar, overload
 
 from opensea_metrics.core.definition import (
-    PLACEHOLDERS,
     Definition,
     FunctionKind,
     Native,
     NativeSpark,
-    Parameter,
     UdfError,
 )
-from opensea_metrics.core.types import BIGINT, BOOLEAN, INTEGER, STRING, ArrayType, KsqlType
-from opensea_metrics.udfs.types import name_of, no_json, optional, sql_type
+from opensea_metrics.core.types import ArrayType
+from opensea_metrics.udfs.hints import (
+    constants_of,
+    described,
+    description_of,
+    hints_of,
+    parameters_of,
+    result_of,
+)
+from opensea_metrics.udfs.types import name_of, no_json
 
 F = TypeVar("F", bound=Callable[..., Any])
 C = TypeVar("C", bound=type)
 
 ATTRIBUTE = "__udf__"
 """The attribute in which a decorated function or class carries its Definition."""
-_DESCRIPTION = re.compile(r"^(\w+): (.+)$")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _METHODS = ("initialize", "accumulate", "merge", "finish")
 
@@ -100,10 +104,10 @@ def udaf(
         where = f"{inspect.getfile(cls)}: aggregate {cls.__name__}"
         if missing := [m for m in _METHODS if not callable(getattr(cls, m, None))]:
             raise UdfError(f"{where} has no method {missing[0]}")
-        accumulate = _parameters(cls.accumulate, where)[1:]  # type: ignore[attr-defined]
+        accumulate = parameters_of(cls.accumulate, where)[1:]  # type: ignore[attr-defined]
         doc = inspect.getdoc(cls) or ""
         finish, state = (
-            _hints(getattr(cls, method), where).get("return") for method in ("finish", "initialize")
+            hints_of(getattr(cls, method), where).get("return") for method in ("finish", "initialize")
         )
         if state is None:
             raise UdfError(f"{where}: initialize needs a return hint, which is the state's type")
@@ -116,15 +120,15 @@ def udaf(
                 name=_sql_name(name or _snake(cls.__name__), where),
                 kind="aggregate",
                 call=cls,
-                parameters=_described(accumulate, doc, where),
-                result=_result(finish, f"{where}: finish"),
+                parameters=described(accumulate, doc, where),
+                result=result_of(finish, f"{where}: finish"),
                 result_hint=finish,
-                constants=_constants(cls, doc, where),
+                constants=constants_of(cls, doc, where),
                 state=state,
                 changelog_safe=changelog_safe,
                 native=native,
                 native_spark=native_spark,
-                description=_description(doc),
+                description=description_of(doc),
                 doc=doc,
             ),
         )
@@ -152,20 +156,20 @@ def _decorator(
     def decorate(function: Any) -> Any:
         where = f"{function.__code__.co_filename}: function {function.__name__}"
         doc = inspect.getdoc(function) or ""
-        result_hint = _hints(function, where).get("return")
-        result = _result(result_hint, where)
+        result_hint = hints_of(function, where).get("return")
+        result = result_of(result_hint, where)
         if kind == "table" and not isinstance(result, ArrayType):
             raise UdfError(f"{where}: a table function returns list[T], not {result}")
         function.__dict__[ATTRIBUTE] = Definition(
             name=_sql_name(name or function.__name__, where),
             kind=kind,
             call=function,
-            parameters=_described(_parameters(function, where), doc, where),
+            parameters=described(parameters_of(function, where), doc, where),
             result=result,
             result_hint=result_hint,
             arrow=arrow,
             duckdb=duckdb,
-            description=_description(doc),
+            description=description_of(doc),
             doc=doc,
         )
         return function
@@ -177,78 +181,6 @@ def _sql_name(name: str, where: str) -> str:
     if not _NAME.fullmatch(name):
         raise UdfError(f"{where}: {name!r} cannot be a function's name: use letters A to Z, digits and _")
     return name.upper()
-
-
-def _hints(function: Any, where: str) -> dict[str, Any]:
-    try:
-        return typing.get_type_hints(function, include_extras=True)
-    except (NameError, TypeError) as error:
-        raise UdfError(f"{where}: {error}") from error
-
-
-def _parameters(function: Any, where: str) -> list[tuple[str, Any]]:
-    """Names and hints of parameters, without a method's ``self``."""
-    hints = _hints(function, where)
-    parameters = []
-    for parameter in inspect.signature(function).parameters.values():
-        if parameter.name == "self":
-            continue
-        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.KEYWORD_ONLY):
-            raise UdfError(f"{where}: parameter {parameter.name}: SQL's arguments are positional")
-        parameters.append((parameter.name, hints.get(parameter.name)))
-    return parameters
-
-
-def _described(parameters: list[tuple[str, Any]], doc: str, where: str) -> tuple[Parameter, ...]:
-    matches = (_DESCRIPTION.match(line.strip()) for line in doc.splitlines())
-    texts = {match[1]: match[2] for match in matches if match}
-    described = []
-    for name, hint in parameters:
-        if hint is None:
-            raise UdfError(f"{where}: parameter {name} has no type hint")
-        try:
-            kind = sql_type(hint)
-        except TypeError as error:
-            raise UdfError(f"{where}: parameter {name}: {error}") from None
-        inner, nullable = optional(hint)
-        described.append(Parameter(name, inner, kind, nullable, texts.get(name, "")))
-    return tuple(described)
-
-
-def _constants(cls: type, doc: str, where: str) -> tuple[Parameter, ...]:
-    if cls.__init__ is object.__init__:  # type: ignore[misc]
-        return ()
-    constants = []
-    for parameter in _described(_parameters(cls.__init__, where), doc, where):  # type: ignore[misc]
-        if parameter.type not in (BIGINT, INTEGER, STRING, BOOLEAN) or parameter.nullable:
-            raise UdfError(
-                f"{where}: parameter {parameter.name} of the constructor: a literal argument is an"
-                " int, str or bool (a literal such as 0.5 is a DECIMAL in ksqlDB)"
-            )
-        if parameter.name in PLACEHOLDERS:
-            raise UdfError(f"{where}: parameter {parameter.name} of the constructor: choose another name")
-        kind = INTEGER if parameter.type == BIGINT else parameter.type
-        constants.append(Parameter(parameter.name, parameter.hint, kind, False, parameter.description))
-    return tuple(constants)
-
-
-def _result(hint: Any, where: str) -> KsqlType:
-    if hint is None or hint is type(None):
-        raise UdfError(f"{where}: the result has no type hint")
-    try:
-        return sql_type(hint)
-    except TypeError as error:
-        raise UdfError(f"{where}: result: {error}") from None
-
-
-def _description(doc: str) -> str:
-    """The docstring's text before the descriptions of parameters and the examples, as one line."""
-    lines = []
-    for line in doc.splitlines():
-        if line.startswith(">>>") or _DESCRIPTION.match(line):
-            break
-        lines.append(line.strip())
-    return " ".join(" ".join(lines).split())
 
 
 def _snake(name: str) -> str:

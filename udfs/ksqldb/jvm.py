@@ -14,7 +14,7 @@ import msgspec
 from opensea_metrics.core.definition import Definition, Parameter, UdfError
 from opensea_metrics.udfs import registry
 from opensea_metrics.udfs.ksqldb import build, render
-from opensea_metrics.udfs.ksqldb.adaptor import from_java, to_java
+from opensea_metrics.udfs.ksqldb.java_values import from_java, to_java
 from opensea_metrics.udfs.samples import Row, SampleGroup
 
 _SECONDS = 300

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,48 +13,21 @@ from opensea_metrics.core.definition import Definition, Parameter, UdfError
 from opensea_metrics.core.types import (
     BIGINT,
     BOOLEAN,
-    BYTES,
-    DATE,
     DOUBLE,
     INTEGER,
     STRING,
-    TIME,
-    TIMESTAMP,
     ArrayType,
-    DecimalType,
     KsqlType,
-    MapType,
-    StructType,
 )
 from opensea_metrics.udfs.ksqldb.adaptor import made_for
+from opensea_metrics.udfs.ksqldb.java_types import annotated_schema, java_type, literal, schema_of
+from opensea_metrics.udfs.ksqldb.java_values import AS_THEY_ARE
 from opensea_metrics.udfs.types import declaration
 
 PACKAGE = "pyudf.functions"
 MODULE = "opensea_metrics.udfs.ksqldb.adaptor"
 
-_JAVA: dict[KsqlType, str] = {
-    BOOLEAN: "Boolean",
-    INTEGER: "Integer",
-    BIGINT: "Long",
-    DOUBLE: "Double",
-    STRING: "String",
-    BYTES: "java.nio.ByteBuffer",
-    DATE: "java.sql.Date",
-    TIME: "java.sql.Time",
-    TIMESTAMP: "java.sql.Timestamp",
-}
 _CONSTANTS: dict[KsqlType, str] = {INTEGER: "int", STRING: "String", BOOLEAN: "boolean"}
-_SCHEMAS: dict[KsqlType, str] = {
-    BOOLEAN: "Schema.OPTIONAL_BOOLEAN_SCHEMA",
-    INTEGER: "Schema.OPTIONAL_INT32_SCHEMA",
-    BIGINT: "Schema.OPTIONAL_INT64_SCHEMA",
-    DOUBLE: "Schema.OPTIONAL_FLOAT64_SCHEMA",
-    STRING: "Schema.OPTIONAL_STRING_SCHEMA",
-    BYTES: "Schema.OPTIONAL_BYTES_SCHEMA",
-    DATE: "org.apache.kafka.connect.data.Date.builder().optional().build()",
-    TIME: "org.apache.kafka.connect.data.Time.builder().optional().build()",
-    TIMESTAMP: "org.apache.kafka.connect.data.Timestamp.builder().optional().build()",
-}
 _WIDENED: dict[KsqlType, tuple[KsqlType, ...]] = {
     DOUBLE: (DOUBLE, BIGINT, INTEGER),
     BIGINT: (BIGINT, INTEGER),
@@ -103,10 +75,10 @@ def source(definition: Definition) -> str:
         "description": " ".join(
             filter(None, (definition.description, *definition.examples.splitlines()))
         ),
-        "schema": _schema(definition.result),
+        "schema": schema_of(definition.result),
         "result": declaration(_returned(definition)),
         "fits": made_for(definition),
-        "java_result": _java(definition.result),
+        "java_result": java_type(definition.result),
     }
     if definition.kind == "aggregate":
         return _template("aggregate").render(
@@ -127,8 +99,8 @@ def source(definition: Definition) -> str:
         parameters=[
             {
                 "name": p.name,
-                "java": _java(p.type),
-                "schema": _declared(p.type),
+                "java": java_type(p.type),
+                "schema": annotated_schema(p.type),
                 "description": p.description,
             }
             for p in definition.parameters
@@ -161,7 +133,7 @@ def harness(definitions: Sequence[Definition]) -> str:
 
 
 def _fields(parameters: Sequence[Parameter]) -> str:
-    return ", ".join(f'"A{i}", {_schema(p.type)}' for i, p in enumerate(parameters))
+    return ", ".join(f'"A{i}", {schema_of(p.type)}' for i, p in enumerate(parameters))
 
 
 def _template(name: str) -> jinja2.Template:
@@ -172,56 +144,12 @@ def _template(name: str) -> jinja2.Template:
         lstrip_blocks=True,
         autoescape=False,
     )
-    environment.filters["java"] = _literal
+    environment.filters["java"] = literal
     return environment.get_template(f"{name}.java.j2")
 
 
-def _literal(text: str) -> str:
-    """A Java string literal. Java reads \\u escapes first, so a backslash before a u must be part of an
-    escape. JSON doubles backslashes, which ensures this.
-    """
-    return json.dumps(text)
-
-
-def _java(kind: KsqlType) -> str:
-    match kind:
-        case DecimalType():
-            return "java.math.BigDecimal"
-        case ArrayType():
-            return f"java.util.List<{_java(kind.element)}>"
-        case MapType():
-            return f"java.util.Map<String, {_java(kind.value)}>"
-        case StructType():
-            return "org.apache.kafka.connect.data.Struct"
-    return _JAVA[kind]
-
-
-def _schema(kind: KsqlType) -> str:
-    match kind:
-        case DecimalType():
-            return f"Values.decimal({kind.precision}, {kind.scale})"
-        case ArrayType():
-            return _built(f"array({_schema(kind.element)})")
-        case MapType():
-            return _built(f"map(Schema.OPTIONAL_STRING_SCHEMA, {_schema(kind.value)})")
-        case StructType():
-            fields = (f"{_literal(name)}, {_schema(inner)}" for name, inner in kind.fields)
-            return f"Values.struct({', '.join(fields)})"
-    return _SCHEMAS[kind]
-
-
-def _built(call: str) -> str:
-    return f"org.apache.kafka.connect.data.SchemaBuilder.{call}.optional().build()"
-
-
-def _declared(kind: KsqlType) -> str:
-    """The schema that an annotation must contain because Java's type does not determine it."""
-    return "" if kind in _JAVA else declaration(kind)
-
-
 def _argument(kind: KsqlType, expression: str) -> str:
-    crosses = kind in (BOOLEAN, INTEGER, BIGINT, DOUBLE, STRING)
-    return expression if crosses else f"Values.argument({expression})"
+    return expression if kind in AS_THEY_ARE else f"Values.argument({expression})"
 
 
 def _variants(definition: Definition) -> list[_Variant]:
@@ -237,10 +165,10 @@ def _variants(definition: Definition) -> list[_Variant]:
 
 def _variant(parameters: tuple[Parameter, ...], kinds: tuple[KsqlType, ...]) -> _Variant:
     if len(parameters) == 1:
-        row, columns = _java(kinds[0]), ["row"]
+        row, columns = java_type(kinds[0]), ["row"]
     else:
         tuple_name, getters = _TUPLES[len(parameters)]
-        row = f"{tuple_name}<{', '.join(map(_java, kinds))}>"
+        row = f"{tuple_name}<{', '.join(map(java_type, kinds))}>"
         columns = [f"row.{getter}" for getter in getters]
     values = []
     for parameter, kind, column in zip(parameters, kinds, columns, strict=True):
