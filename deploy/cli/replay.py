@@ -14,8 +14,9 @@ from opensea_metrics.deploy.cli.app import app
 from opensea_metrics.deploy.output.damage import show_damaged, show_refused
 from opensea_metrics.deploy.output.plain import say
 from opensea_metrics.producer import sample as samples
+from opensea_metrics.producer.recorded_replay import replay_recording
 from opensea_metrics.producer.recording import Bookmark, Recording
-from opensea_metrics.producer.replay import ReplayCounts, replay_recording
+from opensea_metrics.producer.replay import ReplayCounts
 from opensea_metrics.producer.settings import (
     KafkaSettings,
 )

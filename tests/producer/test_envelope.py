@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from opensea_metrics.producer import phoenix, sample
-from opensea_metrics.producer.envelope import DEAD_FRAME_LIMIT, DeadLetter, Record, decode, epoch_ms
+from opensea_metrics.producer.envelope import DEAD_FRAME_LIMIT, DeadLetter, Record, decode
+from opensea_metrics.producer.event_time import epoch_ms
 
 TIME = 1_789_466_400_123
 ISO = "2026-09-15T10:00:00.123456Z"

@@ -13,14 +13,9 @@ from opensea_metrics.producer import envelope
 from opensea_metrics.producer.archive.layout import HOUR_MS
 from opensea_metrics.producer.archive.writer import ArchiveWriter
 from opensea_metrics.producer.envelope import TOPIC, DeadLetter, Record
+from opensea_metrics.producer.recorded_replay import replay_recording, shift_to_now, span
 from opensea_metrics.producer.recording import Bookmark, KeyedFrame, Recording, RecordingError
-from opensea_metrics.producer.replay import (
-    ReplayCounts,
-    replay,
-    replay_recording,
-    shift_to_now,
-    span,
-)
+from opensea_metrics.producer.replay import ReplayCounts, replay
 from opensea_metrics.producer.sinks import ArchiveSink, SinkError
 from tests.producer.events import START_MS, event, number_of
 from tests.producer.files import files, lines
