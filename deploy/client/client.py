@@ -29,6 +29,7 @@ from opensea_metrics.deploy.client.errors import (
     StatementFailed,
     error_in,
 )
+from opensea_metrics.deploy.client.repeats import patiently
 from opensea_metrics.deploy.client.rows import Values
 from opensea_metrics.deploy.client.transport import Transport
 from opensea_metrics.deploy.replies import (
@@ -79,7 +80,7 @@ class KsqlClient:
     _transport: Transport = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        transport = Transport(self.url, self.access, self.timeout, self.patience, self.wait)
+        transport = Transport(self.url, self.access, self.timeout)
         self._transport = transport
         self.url, self.access = transport.url, transport.access
 
@@ -100,7 +101,7 @@ class KsqlClient:
 
     def info(self) -> ServerInfo:
         """Version, service id and status of the server."""
-        reply = self._transport.patiently(partial(self._transport.get, "info"))
+        reply = self._patiently(partial(self._transport.get, "info"))
         with self._reading("GET /info"):
             return ServerInfo.of(member(reply, "KsqlServerInfo"))
 
@@ -146,7 +147,7 @@ class KsqlClient:
                 request_name = _request(text)
                 raise BadReply(self.url, request_name, error.reason, error.is_passing) from error
 
-        reply = self._transport.patiently(request)
+        reply = self._patiently(request)
         with self._reading(_request(text)):
             for entity in reply:
                 check_shape(entity)
@@ -235,7 +236,7 @@ class KsqlClient:
             rows = self.select(text, exact=exact)
             return Rows(rows.columns, iter(list(rows.values)))
 
-        return self._transport.patiently(request)
+        return self._patiently(request)
 
     def push(self, text: str, properties: Mapping[str, str] | None = None) -> Iterator[Row]:
         """The rows of a push query (EMIT CHANGES) as they come, until its LIMIT or until it is closed."""
@@ -272,6 +273,9 @@ class KsqlClient:
         with self._reading(_request(statement)):
             return tuple(map(of, members(reply, name)))
 
+    def _patiently(self, request: Callable[[], T]) -> T:
+        return patiently(request, self.patience, self.wait)
+
     @contextmanager
     def _reading(self, request: str) -> Iterator[None]:
         """Turn a WrongShape into a BadReply."""
@@ -289,7 +293,7 @@ class KsqlClient:
             time.sleep(0.2)
             path = f"status/{quote(result.command_id)}"
             try:
-                status = self._transport.patiently(partial(self._transport.get, path))
+                status = self._patiently(partial(self._transport.get, path))
                 result = result.with_status(status)
             except (KsqlError, ServerUnreachable, WrongShape) as error:
                 # The statement is running, but the client cannot see how it ends.

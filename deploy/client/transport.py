@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import closing, suppress
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx
-import tenacity
 
 from opensea_metrics.deploy.client.access import Access
 from opensea_metrics.deploy.client.address import server_address
@@ -18,7 +17,6 @@ from opensea_metrics.deploy.client.entities import check_number
 from opensea_metrics.deploy.client.errors import (
     BadReply,
     GuardFailed,
-    KsqlError,
     OutcomeUnknown,
     QueryEnded,
     ServerUnreachable,
@@ -32,16 +30,6 @@ from opensea_metrics.deploy.replies import Row
 from opensea_metrics.deploy.shapes import WrongShape, not_too_deep
 from opensea_metrics.sql.language.dialect.lexical import summary
 
-T = TypeVar("T")
-
-# Pull queries fail with these while the query behind a table is being started or moved.
-NOT_READY = (
-    "Cannot determine which host contains",
-    "State store currently unavailable",
-    "is not available yet. Please try again later",
-    "Exhausted standby hosts",
-    "All nodes are dead or exceed max allowed lag",
-)
 CLOSING = 5.0  # seconds to close a query that nobody reads anymore
 
 
@@ -49,17 +37,12 @@ class Transport:
     """Speaks HTTP with one server.
 
     ``url`` may hold a user and a password. They replace those of ``access``, and :attr:`url` does not show
-    them. ``timeout``: seconds for one reply; a long reply has more (see :meth:`stream`). ``patience``: see
-    :meth:`patiently`. ``wait``: seconds before the first retry; each further wait is twice as long.
+    them. ``timeout``: seconds for one reply; a long reply has more (see :meth:`stream`).
     """
 
-    def __init__(
-        self, url: str, access: Access, timeout: float, patience: float, wait: float
-    ) -> None:
+    def __init__(self, url: str, access: Access, timeout: float) -> None:
         self.url, user = server_address(url)
         self._timeout = timeout
-        self._patience = patience
-        self._wait = wait
         self.access = access.as_user(*user) if user else access
         http = self.access.http()
         self._commands = api(self.url, http, httpx.Timeout(timeout), ROWS_BYTES)
@@ -219,38 +202,6 @@ class Transport:
         if isinstance(error, httpx.TimeoutException):
             return f"it was not complete after {self._timeout:g} s"
         return _reason(error)
-
-    def patiently(self, request: Callable[[], T]) -> T:
-        """Send a request that changes nothing, and repeat it while it may still succeed.
-
-        Repeats for ``patience`` seconds while the server says that it is not ready. Other failures are
-        repeated until three requests have failed.
-        """
-
-        def hopeless(state: tenacity.RetryCallState) -> bool:
-            error = state.outcome.exception() if state.outcome else None
-            if isinstance(error, KsqlError) and _is_not_ready(error):
-                return (state.seconds_since_start or 0) > self._patience
-            return state.attempt_number >= 3  # report a wrong URL to the user soon
-
-        retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception(_passes),
-            wait=tenacity.wait_random_exponential(multiplier=self._wait / 5, max=4 * self._wait),
-            stop=hopeless,
-            reraise=True,
-        )
-        return retrying(request)
-
-
-def _passes(error: BaseException) -> bool:
-    if isinstance(error, KsqlError):
-        return error.status >= 500 or _is_not_ready(error)
-    # A retry would get the same wrong reply, or take as long again.
-    return error.is_passing if isinstance(error, BadReply) else isinstance(error, ServerUnreachable)
-
-
-def _is_not_ready(error: KsqlError) -> bool:
-    return error.status == 503 or any(sign in error.message for sign in NOT_READY)
 
 
 def _entities(reply: Any) -> list[Row]:

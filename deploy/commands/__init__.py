@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from opensea_metrics.deploy.commands.init import init
 from opensea_metrics.deploy.commands.migrate import (
-    Validation,
     apply,
     dry_run,
     lock_holder,
@@ -18,7 +17,6 @@ from opensea_metrics.deploy.commands.migrate import (
     rollback,
     status,
     unlock,
-    validate,
 )
 from opensea_metrics.deploy.commands.new import new, new_change, new_family, new_window
 from opensea_metrics.deploy.commands.queries import QueryAction, change_queries, queries
@@ -31,6 +29,7 @@ from opensea_metrics.deploy.commands.upkeep import (
     drop_extra,
     repair,
 )
+from opensea_metrics.deploy.commands.validate import Validation, validate
 from opensea_metrics.deploy.migrations.plan.pending import ApplyChoice
 from opensea_metrics.deploy.serving_names import (
     reading,

@@ -1,12 +1,11 @@
-"""plan, apply, rollback, status, validate."""
+"""plan, apply, rollback, status, unlock."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
-from opensea_metrics.core.errors import SqlError, together
 from opensea_metrics.deploy.client import KsqlClient
 from opensea_metrics.deploy.client.snapshot import look
 from opensea_metrics.deploy.commands.site import Site, Variables, checked, running
@@ -19,8 +18,6 @@ from opensea_metrics.deploy.migrations.plan.steps import (
     Plan,
     RollbackPlan,
     VersionPlan,
-    check_has_statements,
-    steps_of,
 )
 from opensea_metrics.deploy.migrations.record import lock
 from opensea_metrics.deploy.migrations.record.records import Recorded, StatementRecord
@@ -29,53 +26,8 @@ from opensea_metrics.deploy.migrations.run import catch_up
 from opensea_metrics.deploy.migrations.run.dry_run import check_on_server
 from opensea_metrics.deploy.migrations.run.executor import Run, execute
 from opensea_metrics.deploy.migrations.run.progress import Report, ignore
-from opensea_metrics.sql.language.catalog.catalog import Catalog
 from opensea_metrics.sql.language.functions import library
-from opensea_metrics.sql.language.lowering.refusals import Unsupported
 from opensea_metrics.sql.language.project.project import Project, load_project
-from opensea_metrics.sql.language.statements.statements import Statement
-
-
-@dataclass(frozen=True)
-class Validation:
-    """The result of a check of the files; ``unsupported``: the features that only ksqlDB has."""
-
-    root: Path
-    migrations: int
-    statements: int
-    unsupported: tuple[Unsupported, ...] = ()
-
-
-def validate(
-    root: Path | None = None, variables: Variables | None = None, for_embedded: bool = False
-) -> Validation:
-    """Render and check every statement, without a server.
-
-    Raises SqlErrors with all errors, also for files without statements. With ``for_embedded``, features that only
-    ksqlDB has are errors too.
-    """
-    # Imported here, because it takes long, and other verbs do not need it.
-    from opensea_metrics.sql.language.lowering import support
-
-    unsupported: list[Unsupported] = []
-
-    def support_of(before: Catalog, statement: Statement, after: Catalog) -> None:
-        try:
-            support.check_statement(before, statement, after)
-            support.check_registry(before, statement, after)
-        except Unsupported as error:
-            unsupported.append(error)
-
-    try:
-        project = checked(root, variables, support_of)
-    except SqlError as error:
-        raise together([error, *(unsupported if for_embedded else ())]) from None
-    if for_embedded and unsupported:
-        raise together(unsupported)
-    for file in project.migrations:
-        check_has_statements(file)
-    statements = [steps_of(file) for file in project.migrations]
-    return Validation(project.root, len(statements), sum(map(len, statements)), tuple(unsupported))
 
 
 def plan(
@@ -169,7 +121,9 @@ def rollback(
         raise MigrationError("nothing was rolled back, because there was no consent")
     with running(client, site or Site(), report) as run:
         recorded = run.store.read()
-        chosen = _planned_rollback(run.client, recorded, root, variables, target, keep_topics, steps)
+        chosen = _planned_rollback(
+            run.client, recorded, root, variables, target, keep_topics, steps
+        )
         if chosen != first and not consent(chosen):
             raise MigrationError("nothing was rolled back, because there was no consent")
         records = execute(chosen, recorded, run)
@@ -273,5 +227,3 @@ def _await_caught_up(records: tuple[StatementRecord, ...], run: Run) -> None:
         if record.in_effect and record.query_id and record.target
     }
     catch_up.wait(run.client, sinks, run.report, run.timeout)
-
-

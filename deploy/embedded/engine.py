@@ -106,7 +106,7 @@ class Engine(Rounds):
                 self._logs = log_tables.logs(self._cursor)
             self._declared = metastore.declared_topics(self._cursor)
             if query_id:
-                self._due |= after.queries.keys()
+                self._due.add(query_id)
                 self._feed(after.sources[statement.name or ""].topic)
             return StatementOutcome(number, message, query_id)
 

@@ -56,6 +56,8 @@ def check_value(
 
     If only ``compute`` can compute a value, such as a function's result, only the type is checked.
     """
+    if column.type == STRING and isinstance(value, exp.Literal) and value.is_string:
+        return
     if _is_condition(value):
         raise SqlError(
             "a condition cannot stand alone among the values",

@@ -95,9 +95,9 @@ class Definitions(Queries):
             self._closing()
         if self._word("VALUES"):
             self._match_l_paren()
-            values = [] if self._match(TokenType.R_PAREN, advance=False) else [self._expression()]
+            values = [] if self._match(TokenType.R_PAREN, advance=False) else [self._value()]
             while values and self._match(TokenType.COMMA):
-                values.append(self._expression())
+                values.append(self._value())
             self._closing()
             return self.expression(
                 node.InsertValues(this=name, columns=columns, expressions=values)
@@ -106,6 +106,12 @@ class Definitions(Queries):
         return self.expression(
             node.InsertSelect(this=name, properties=properties, query=self._ksql_query())
         )
+
+    def _value(self) -> exp.Expression:
+        """A value of an INSERT. The migration tool sends thousands of plain texts, so these take a short way."""
+        is_whole = self._next is not None and self._next.token_type in (TokenType.COMMA, TokenType.R_PAREN)
+        is_text = self._curr is not None and self._curr.token_type == TokenType.STRING
+        return self._text() if is_text and is_whole else self._expression()
 
     def _ksql_alter(self) -> exp.Expression:
         self._expect("ALTER")
