@@ -41,8 +41,8 @@ from opensea_metrics.deploy.replies import (
     ServerQuery,
     ServerSource,
     ServerTopic,
-    columns_of,
 )
+from opensea_metrics.deploy.reply_columns import columns_of
 from opensea_metrics.deploy.shapes import (
     Json,
     WrongShape,

@@ -14,8 +14,8 @@ from opensea_metrics.deploy.replies import (
     ServerQuery,
     ServerSource,
     ServerTopic,
-    type_text,
 )
+from opensea_metrics.deploy.reply_columns import type_text
 from opensea_metrics.deploy.shapes import Json, WrongShape, member, members, members_or_none, text
 from opensea_metrics.sql.language.dialect.lexical import COMMENT, QUOTED_OR_COMMENT
 

@@ -12,7 +12,8 @@ from typing import Any
 
 from opensea_metrics.deploy.client.errors import BadReply, ClientError, QueryEnded, error_in
 from opensea_metrics.deploy.client.limits import REPLY_BYTES
-from opensea_metrics.deploy.replies import Row, ServerColumn
+from opensea_metrics.deploy.replies import Row
+from opensea_metrics.deploy.reply_columns import ServerColumn
 from opensea_metrics.deploy.shapes import WrongShape, listed, member, not_too_deep
 from opensea_metrics.sql.language.dialect.lexical import summary
 

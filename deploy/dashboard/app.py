@@ -4,36 +4,29 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from decimal import Decimal
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
-import orjson
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from opensea_metrics.core.errors import OpenSeaMetricsError
-from opensea_metrics.deploy.client import KsqlClient
 from opensea_metrics.deploy.dashboard import page_parts, ranking
 from opensea_metrics.deploy.dashboard.catalog import Problem, chosen_window
 from opensea_metrics.deploy.dashboard.feeds import Feed
 from opensea_metrics.deploy.dashboard.hub import MARKET, Hub
 from opensea_metrics.deploy.dashboard.options import DashboardOptions
+from opensea_metrics.deploy.dashboard.query_box import QueryBox
 from opensea_metrics.deploy.dashboard.stream import PagePart, Streams, event
-from opensea_metrics.deploy.dashboard.tables import ServerTables
 from opensea_metrics.deploy.dashboard.view import BadView, PageView
 from opensea_metrics.deploy.dashboard.windows import DeployedWindow
 from opensea_metrics.deploy.embedded.rest import access, bodies, origins
 from opensea_metrics.deploy.embedded.rest.policy import Policy
 from opensea_metrics.deploy.embedded.rest.request_checks import RequestChecks
-from opensea_metrics.deploy.output.excerpts import error_text
 
 _FOLDER = Path(__file__).parent
 _WAIT = 10.0
@@ -43,8 +36,6 @@ Parts = Callable[[Hub, PageView, DeployedWindow, frozenset[str]], tuple[PagePart
 PAGES = {"market": ("/", "Market"), "collection": ("/collection", "Collection")}
 SERVER_PAGES = {"lineage": ("/lineage", "Lineage")}
 ASK_PAGES = {"ask": ("/ask", "Ask")}
-_AT_ONCE = 2
-"""The number of queries of the query box that run at a time."""
 PARTS: dict[str, Parts] = {"market": page_parts.market_parts, "collection": page_parts.collection_parts}
 
 
@@ -58,7 +49,7 @@ def create(options: DashboardOptions, streams: Streams, policy: Policy, listens_
             *(Route(path, pages.page(name, title)) for name, (path, title) in shown.items()),
             Route("/live/status", pages.status),
             *([Route("/live/lineage", pages.lineage)] if is_live else []),
-            *([Route("/api/ask", pages.ask, methods=["POST"])] if has_ask else []),
+            *([Route("/api/ask", QueryBox(options.tables).answer, methods=["POST"])] if has_ask else []),
             Route("/collections.csv", pages.collections_csv),
             *(Route(f"/live/{name}", pages.live(parts)) for name, parts in PARTS.items()),
             Mount("/static", StaticFiles(directory=_FOLDER / "static")),
@@ -101,7 +92,6 @@ class _Pages:
         self._options = options
         self._streams = streams
         self._hub = Hub(options)
-        self._asking = asyncio.Semaphore(_AT_ONCE)
         templates = Environment(
             loader=PackageLoader("opensea_metrics.deploy.dashboard"), autoescape=True, undefined=StrictUndefined
         )
@@ -159,31 +149,6 @@ class _Pages:
         name = f"collections_{window.suffix.lower()}.csv"
         headers = {"Content-Disposition": f'attachment; filename="{name}"'}
         return Response(text, media_type="text/csv", headers=headers)
-
-    async def ask(self, request: Request) -> Response:
-        """POST /api/ask: the rows of a query. Only pages of this server may ask."""
-        if "origin" not in request.headers:  # an invalid one has already been refused
-            return _error(403, "A query must come from a page of this dashboard")
-        try:
-            sql = orjson.loads(await request.body())["sql"]
-        except (orjson.JSONDecodeError, TypeError, KeyError):
-            return _error(400, 'The body must be a JSON object with the text "sql"')
-        try:
-            from opensea_metrics.deploy.dashboard import (
-                ask,  # loads the language, which no other page needs
-            )
-
-            async with self._asking:
-                reply = await run_in_threadpool(ask.ask, self._client, str(sql))
-        except OpenSeaMetricsError as error:
-            return _json({"error": error_text(error)})  # the request itself was right
-        return _json(reply.as_json())
-
-    @property
-    def _client(self) -> KsqlClient:
-        tables = self._options.tables
-        assert isinstance(tables, ServerTables)  # results have no query box
-        return tables.client
 
     async def _window(self, view: PageView) -> tuple[frozenset[str], DeployedWindow | Problem | None]:
         """The names of all tables, and the window of a view. None if the server does not answer."""
@@ -246,19 +211,5 @@ async def _one(message: bytes) -> AsyncIterator[bytes]:
     yield message
 
 
-def _error(status: int, message: str) -> Response:
-    return _json({"message": message}, status)
-
-
-def _json(value: Any, status: int = 200) -> Response:
-    return Response(orjson.dumps(value, default=_plain), status, media_type="application/json")
-
-
-def _plain(value: Any) -> float | str:
-    return float(value) if isinstance(value, Decimal) else str(value)  # a browser's numbers are DOUBLEs
-
-
 def _stream(events: AsyncIterator[bytes]) -> Response:
     return StreamingResponse(events, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
-
-

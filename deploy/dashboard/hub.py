@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable
+from dataclasses import replace
 from typing import TypeVar
 
 from starlette.concurrency import run_in_threadpool
@@ -55,48 +56,33 @@ class Hub:
     def market(self, window: DeployedWindow) -> Feed:
         """The market's newest windows: rows of MARKET, and the time of the newest event."""
         columns = (*MARKET, "ROWTIME") if self.tables.is_live else MARKET
-        return self._series(("market", window), window, "GLOBAL", columns, ())
+        return self._series(("market", window), window, RowSelection(window.table("GLOBAL"), columns))
 
     def trading(self, window: DeployedWindow, scope: str, name: str) -> Feed:
         """The newest windows of the market, a chain or a collection: rows of TRADING."""
-        equal = (("SCOPE", scope), ("NAME", name))
-        return self._series(("trading", window, scope, name), window, "TRADING", TRADING, equal)
+        selection = RowSelection(window.table("TRADING"), TRADING, (("SCOPE", scope), ("NAME", name)))
+        return self._series(("trading", window, scope, name), window, selection)
 
     def collection(self, window: DeployedWindow, slug: str) -> Feed:
         """The newest windows of a collection: rows of COLLECTION."""
-        equal = (("COLLECTION", slug),)
-        return self._pulled(("collection", window, slug), window, "COLLECTION", COLLECTION, equal)
+        selection = RowSelection(window.table("COLLECTION"), COLLECTION, (("COLLECTION", slug),))
+        return self._pulled(("collection", window, slug), window, selection)
 
-    def _series(
-        self,
-        key: Hashable,
-        window: DeployedWindow,
-        family: str,
-        columns: tuple[str, ...],
-        equal: tuple[tuple[str, str], ...],
-    ) -> Feed:
+    def _series(self, key: Hashable, window: DeployedWindow, selection: RowSelection) -> Feed:
         tables = self.tables
         if not isinstance(tables, ServerTables):
-            return self._pulled(key, window, family, columns, equal)
+            return self._pulled(key, window, selection)
 
         async def select() -> RowSelection:
-            start = await self._first(window)
-            return RowSelection(window.table(family), columns, equal, start)
+            return replace(selection, start=await self._first(window))
 
         return self.feed(key, lambda: PushFeed(tables, select, POINTS))
 
-    def _pulled(
-        self,
-        key: Hashable,
-        window: DeployedWindow,
-        family: str,
-        columns: tuple[str, ...],
-        equal: tuple[tuple[str, str], ...],
-    ) -> Feed:
+    def _pulled(self, key: Hashable, window: DeployedWindow, selection: RowSelection) -> Feed:
         async def load(all_rows: bool) -> Iterable[Values]:
             newest = feed.rows.newest()
             start = await self._first(window) if all_rows or newest is None else newest[0] - window.size
-            return await self.tables.rows(RowSelection(window.table(family), columns, equal, start))
+            return await self.tables.rows(replace(selection, start=start))
 
         feed = self.feed(key, lambda: PulledFeed(load, POINTS, self.signal(window)))
         return feed
@@ -123,7 +109,7 @@ class Hub:
         async def load() -> Iterable[Values]:
             names = await self.tables.names()
             with_trading = [w for w in windows.deployed(names) if w.table("TRADING") in names]
-            newest = await self.newest_start()
+            newest = await self._newest_start()
             if not with_trading or newest is None:
                 return []
             longest = with_trading[-1]
@@ -141,10 +127,7 @@ class Hub:
         market = self.market(window)
 
         async def load(_: bool) -> Iterable[Values]:
-            start = at
-            if start is None:
-                newest = market.rows.newest()
-                start = await self.newest_start_of(window) if newest is None else newest[0]
+            start = await self._start(at, market, window)
             if start is None:
                 return []
             before = start - window.size
@@ -156,10 +139,8 @@ class Hub:
             ]
             return [(name, now.get(name), previous.get(name), start) for name in now.keys() | previous.keys()]
 
-        signal = self.signal(window)
-        return self.feed(
-            ("ranking", window, at), lambda: PulledFeed(load, COLLECTIONS, signal, replaces=True)
-        )
+        feed_key, signal = ("ranking", window, at), self.signal(window)
+        return self.feed(feed_key, lambda: PulledFeed(load, COLLECTIONS, signal, replaces=True))
 
     def top_assets(self, window: DeployedWindow, slug: str, at: int | None) -> Feed:
         """The top assets of a collection: one row, with the window's start and the values of TOP_ASSETS."""
@@ -171,9 +152,8 @@ class Hub:
             rows = await self.tables.rows(RowSelection(window.table("TOP_ASSETS"), TOP_ASSETS, equal, first, end))
             return [max(rows, key=lambda row: row[0])] if rows else []
 
-        signal = self.signal(window)
-        key = ("top assets", window, slug, at)
-        return self.feed(key, lambda: PulledFeed(load, 1, signal, replaces=True))
+        feed_key, signal = ("top assets", window, slug, at), self.signal(window)
+        return self.feed(feed_key, lambda: PulledFeed(load, 1, signal, replaces=True))
 
     def chain_names(self, window: DeployedWindow, at: int | None) -> Feed:
         """Collections and their chains. An asset's id begins with its chain."""
@@ -183,8 +163,7 @@ class Hub:
             table = window.table("TOP_ASSETS")
             if table not in await self.tables.names():
                 return []
-            newest = market.rows.newest()
-            start = at if at is not None else newest[0] if newest else await self.newest_start_of(window)
+            start = await self._start(at, market, window)
             if start is None:
                 return []
             lists = ("BY_USD_VOLUME", "BY_TRANSFERS")
@@ -241,17 +220,24 @@ class Hub:
         """The feed that changes whenever a table of this window may have changed."""
         return self.market(window) if self.tables.is_live else None
 
+    async def _start(self, at: int | None, market: Feed, window: DeployedWindow) -> int | None:
+        """The start of a window: ``at``, or if that is None the start of the market's newest window."""
+        if at is not None:
+            return at
+        newest = market.rows.newest()
+        return await self._newest_start_of(window) if newest is None else newest[0]
+
     async def _first(self, window: DeployedWindow) -> int | None:
         """The start of the oldest window that a chart shows. None if there is no window at all."""
-        newest = await self.newest_start()
+        newest = await self._newest_start()
         return None if newest is None else newest - POINTS * window.advance
 
-    async def newest_start(self) -> int | None:
+    async def _newest_start(self) -> int | None:
         """The start of the market's newest window, of the longest size, in epoch ms."""
         sizes = windows.deployed(await self.tables.names())
-        return await self.newest_start_of(sizes[-1]) if sizes else None
+        return await self._newest_start_of(sizes[-1]) if sizes else None
 
-    async def newest_start_of(self, window: DeployedWindow) -> int | None:
+    async def _newest_start_of(self, window: DeployedWindow) -> int | None:
         """The start of the market's newest window of one size, in epoch ms."""
         rows = await self.tables.rows(RowSelection(window.table("GLOBAL"), ("WS",)))
         return max((row[0] for row in rows), default=None)

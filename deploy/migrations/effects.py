@@ -12,7 +12,7 @@ from opensea_metrics.deploy.migrations.record.records import (
     StatementRecord,
     StatementState,
 )
-from opensea_metrics.deploy.replies import ServerColumn
+from opensea_metrics.deploy.reply_columns import ServerColumn
 from opensea_metrics.sql.language.catalog.custom_types import Types, registered
 from opensea_metrics.sql.language.catalog.custom_types import name_of as type_name
 from opensea_metrics.sql.language.statements.parser import parse_statement

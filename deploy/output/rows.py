@@ -13,7 +13,8 @@ from opensea_metrics.deploy.output.console import console, shown
 from opensea_metrics.deploy.output.plain import one_line, say, say_json
 from opensea_metrics.deploy.output.readable import Look, cell
 from opensea_metrics.deploy.output.tables import print_list, print_record, print_rows
-from opensea_metrics.deploy.replies import Rows, ServerColumn, type_text
+from opensea_metrics.deploy.replies import Rows
+from opensea_metrics.deploy.reply_columns import ServerColumn, type_text
 
 _WIDTH = 14  # characters: as wide as usual values
 _WIDEST = 48

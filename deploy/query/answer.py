@@ -22,7 +22,8 @@ from opensea_metrics.deploy.query.names import NameResolver, check_sources
 from opensea_metrics.deploy.query.pushdown import PullQuery, pulls, split_where
 from opensea_metrics.deploy.query.stages import LocalQuery, Relation, Stages
 from opensea_metrics.deploy.query.values import arrow_table, reply_rows
-from opensea_metrics.deploy.replies import Rows, ServerColumn
+from opensea_metrics.deploy.replies import Rows
+from opensea_metrics.deploy.reply_columns import ServerColumn
 from opensea_metrics.sql.language.catalog.sources import Source
 from opensea_metrics.sql.language.lowering.duckdb import python
 from opensea_metrics.sql.language.lowering.duckdb.macros import SETUP

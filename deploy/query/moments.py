@@ -11,7 +11,8 @@ from opensea_metrics.core.errors import SqlError
 from opensea_metrics.deploy.client import ClientError, KsqlClient
 from opensea_metrics.deploy.client.snapshot import parsed, source_of
 from opensea_metrics.deploy.query.grammar import read
-from opensea_metrics.deploy.replies import Description, ServerColumn, ServerSource
+from opensea_metrics.deploy.replies import Description, ServerSource
+from opensea_metrics.deploy.reply_columns import ServerColumn
 from opensea_metrics.sql.language.catalog.moments import BOUNDS, Moments
 from opensea_metrics.sql.language.catalog.sources import Source
 

@@ -4,7 +4,7 @@ import doctest
 
 import pytest
 
-from opensea_metrics.deploy import replies
+from opensea_metrics.deploy import reply_columns
 from opensea_metrics.deploy.client import (
     BadAddress,
     GuardFailed,
@@ -15,7 +15,7 @@ from opensea_metrics.deploy.client import (
     StatementFailed,
 )
 from opensea_metrics.deploy.client.rows import Objects
-from opensea_metrics.deploy.replies import ServerColumn, columns_of
+from opensea_metrics.deploy.reply_columns import ServerColumn, columns_of
 from tests.deploy.stub import Canned, Stub
 
 recorded = Canned.recorded
@@ -321,5 +321,5 @@ def test_healthcheck(stub: Stub) -> None:
 
 
 def test_the_examples_in_docstrings() -> None:
-    result = doctest.testmod(replies)
+    result = doctest.testmod(reply_columns)
     assert (result.failed, result.attempted) == (0, 2)

@@ -14,7 +14,8 @@ from opensea_metrics.deploy.migrations.run.progress import CatchUpProgress, Step
 from opensea_metrics.deploy.output.plans import show_status
 from opensea_metrics.deploy.output.progress import Reporter
 from opensea_metrics.deploy.output.rows import show_json, show_push, show_reply, show_rows
-from opensea_metrics.deploy.replies import Rows, ServerColumn
+from opensea_metrics.deploy.replies import Rows
+from opensea_metrics.deploy.reply_columns import ServerColumn
 from tests.deploy.stub import REPLIES
 
 

@@ -23,7 +23,8 @@ from opensea_metrics.deploy.output.forms import Form, OutputRefused, form_for
 from opensea_metrics.deploy.output.grid import table
 from opensea_metrics.deploy.output.readable import Look, lines
 from opensea_metrics.deploy.output.rows import show_push, show_reply, show_rows
-from opensea_metrics.deploy.replies import Rows, ServerColumn
+from opensea_metrics.deploy.replies import Rows
+from opensea_metrics.deploy.reply_columns import ServerColumn
 
 STYLE = re.compile(r"\x1b\[[0-9;]*m")
 NOON = 1_789_473_600_000  # 2026-09-15 12:00:00

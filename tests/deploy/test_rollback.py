@@ -22,7 +22,8 @@ from opensea_metrics.deploy.migrations.record.records import (
     VersionState,
 )
 from opensea_metrics.deploy.output.plans import undo_lines
-from opensea_metrics.deploy.replies import Description, ServerColumn, ServerQuery, ServerSource
+from opensea_metrics.deploy.replies import Description, ServerQuery, ServerSource
+from opensea_metrics.deploy.reply_columns import ServerColumn
 from opensea_metrics.sql.language.statements.parser import parse_script, parse_statement
 from opensea_metrics.sql.language.statements.statements import Kind, Statement
 

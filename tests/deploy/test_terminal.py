@@ -47,7 +47,8 @@ from opensea_metrics.deploy.output.plans import show_plan, show_rollback, show_s
 from opensea_metrics.deploy.output.progress import Reporter
 from opensea_metrics.deploy.output.rows import show_json, show_push, show_reply, show_rows
 from opensea_metrics.deploy.output.upkeep import correction_sentence, show_changed, show_drift
-from opensea_metrics.deploy.replies import Rows, ServerColumn
+from opensea_metrics.deploy.replies import Rows
+from opensea_metrics.deploy.reply_columns import ServerColumn
 from opensea_metrics.producer.archive.damage import Damage
 from opensea_metrics.spark_batch.job import Counts
 from opensea_metrics.spark_batch.upkeep.compact import CompactionOutcome

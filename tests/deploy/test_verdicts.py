@@ -18,7 +18,8 @@ from opensea_metrics.deploy.migrations.plan.pending import make_plan
 from opensea_metrics.deploy.migrations.plan.steps import Plan
 from opensea_metrics.deploy.migrations.record.records import Recorded
 from opensea_metrics.deploy.output.plans import data_sentence
-from opensea_metrics.deploy.replies import Description, ServerColumn, ServerQuery, ServerSource
+from opensea_metrics.deploy.replies import Description, ServerQuery, ServerSource
+from opensea_metrics.deploy.reply_columns import ServerColumn
 from tests.deploy.test_plan import migration
 
 BASE = Description(
