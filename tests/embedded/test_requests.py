@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from structlog.testing import capture_logs
 
 from opensea_metrics.deploy.embedded.engine import Engine
-from opensea_metrics.deploy.embedded.rest import answers, app, web_server
+from opensea_metrics.deploy.embedded.rest import app, open_queries, web_server
 from opensea_metrics.deploy.embedded.rest.open_requests import OpenRequests
 from opensea_metrics.deploy.embedded.rest.policy import Credentials, Policy
 from opensea_metrics.deploy.embedded.statements import listings, replies
@@ -321,8 +321,8 @@ def guarded(engine: Engine, portal: BlockingPortal) -> Client:
     [
         (replies, "healthcheck", lambda c: c.get("/healthcheck"), 500),
         (listings, "listing", lambda c: c.post("/ksql", json={"ksql": "SHOW STREAMS;"}), 500),
-        (answers, "TransientQuery", lambda c: c.post("/query", json={"ksql": "SELECT * FROM n;"}), 500),
-        (answers, "_take", lambda c: c.post("/query-stream", json={"sql": "SELECT * FROM n;"}), 200),
+        (open_queries, "TransientQuery", lambda c: c.post("/query", json={"ksql": "SELECT * FROM n;"}), 500),
+        (open_queries, "_take", lambda c: c.post("/query-stream", json={"sql": "SELECT * FROM n;"}), 200),
     ],
     ids=["a handler", "a statement", "a query that cannot begin", "a query under way"],
 )

@@ -17,6 +17,7 @@ from opensea_metrics.deploy.embedded.engine import Engine
 from opensea_metrics.deploy.embedded.rest import access, bodies, endpoints, origins
 from opensea_metrics.deploy.embedded.rest.answers import Answers
 from opensea_metrics.deploy.embedded.rest.insert_stream import InsertStream
+from opensea_metrics.deploy.embedded.rest.open_queries import OpenQueries
 from opensea_metrics.deploy.embedded.rest.open_requests import OpenRequests
 from opensea_metrics.deploy.embedded.rest.policy import Policy
 from opensea_metrics.deploy.embedded.rest.request_checks import RequestChecks
@@ -50,7 +51,8 @@ def routes(
     """The paths of the interface. The arguments are those of :func:`create`."""
     # Clients split this at its only colon.
     handlers = _Handlers(engine, f"{'localhost' if ':' in listens_on else listens_on}:{port}")
-    answers = Answers(engine, open_requests)
+    queries = OpenQueries(engine)
+    answers = Answers(engine, queries, open_requests)
     inserts = InsertStream(engine, open_requests, policy.limits)
     return [
         Route("/", lambda request: RedirectResponse("/info", 307)),
@@ -70,7 +72,7 @@ def routes(
         Route("/status/{kind}/{name:path}/{action}", handlers.status),
         Route("/clusterStatus", _cluster_status),
         Route(endpoints.WEBSOCKET, _no_websocket),
-        WebSocketRoute(endpoints.WEBSOCKET, WebsocketQueries(answers, open_requests).answer),
+        WebSocketRoute(endpoints.WEBSOCKET, WebsocketQueries(queries, open_requests).answer),
     ]
 
 

@@ -17,7 +17,7 @@ from opensea_metrics.core.errors import SqlError
 from opensea_metrics.deploy.embedded import wire
 from opensea_metrics.deploy.embedded.queries.client_queries import TransientQuery, keys_of
 from opensea_metrics.deploy.embedded.queries.printed_topic import NoSuchTopic, PrintedTopic
-from opensea_metrics.deploy.embedded.rest.answers import Answers, Ended, OpenQuery
+from opensea_metrics.deploy.embedded.rest.open_queries import Ended, OpenQueries, OpenQuery
 from opensea_metrics.deploy.embedded.rest.open_requests import Full, OpenRequests
 from opensea_metrics.deploy.embedded.statements import replies
 from opensea_metrics.deploy.embedded.statements.replies import schema
@@ -34,8 +34,8 @@ class _CannotAnswer(Exception):
 class WebsocketQueries:
     """The handler of /ws/query."""
 
-    def __init__(self, answers: Answers, open_requests: OpenRequests) -> None:
-        self._answers = answers
+    def __init__(self, queries: OpenQueries, open_requests: OpenRequests) -> None:
+        self._queries = queries
         self._open_requests = open_requests
 
     async def answer(self, websocket: WebSocket) -> None:
@@ -61,7 +61,7 @@ class WebsocketQueries:
         try:
             if isinstance(query, TransientQuery):
                 await _send(websocket, _columns(query))
-            async for batch in self._answers.batches(query, state, "a query over a websocket"):
+            async for batch in self._queries.batches(query, state, "a query over a websocket"):
                 for row in batch:
                     await _send(websocket, {"row": {"columns": row}} if isinstance(query, TransientQuery) else row)
         finally:
@@ -82,7 +82,7 @@ class WebsocketQueries:
         if not text:
             raise _CannotAnswer('Error parsing request: "ksql" field of "request" must be populated')
         try:
-            return await self._answers.opened(text, properties, is_old=True)
+            return await self._queries.opened(text, properties, is_old=True)
         except NoSuchTopic as error:
             raise _CannotAnswer(error.message) from error
         except SqlError as error:
