@@ -8,15 +8,12 @@ exactly, and names them.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from opensea_metrics.core.quoting import column as column_of
-from opensea_metrics.core.quoting import spark_column, text
-from opensea_metrics.core.types import BIGINT, spark
+from opensea_metrics.core.quoting import spark_column
 from opensea_metrics.deploy.sqltests.comparison import Row, TableState, row_of
 from opensea_metrics.deploy.sqltests.evaluator import Evaluator
+from opensea_metrics.deploy.sqltests.inserted_records import InsertedRecords
 from opensea_metrics.deploy.sqltests.targets import keys_of
 from opensea_metrics.spark_batch.ordered import OrderedQueries
 from opensea_metrics.spark_batch.pipeline import pipeline_of_records
@@ -26,37 +23,21 @@ from opensea_metrics.spark_batch.spark_ordered import SparkOrdered
 from opensea_metrics.spark_batch.spark_session import open_session
 from opensea_metrics.sql.language.catalog.catalog import Catalog, Query
 from opensea_metrics.sql.language.catalog.changes import applied
-from opensea_metrics.sql.language.catalog.insert_values import stored
-from opensea_metrics.sql.language.catalog.inserts import insert_columns
-from opensea_metrics.sql.language.catalog.sources import Column, Source
+from opensea_metrics.sql.language.catalog.sources import Source
 from opensea_metrics.sql.language.lowering import support
-from opensea_metrics.sql.language.lowering.records import rows as records
 from opensea_metrics.sql.language.lowering.refusals import SPARK, Unsupported
 from opensea_metrics.sql.language.lowering.spark import python
 from opensea_metrics.sql.language.lowering.spark import selects as spark_selects
 from opensea_metrics.sql.language.queries.analysis import Analysis
-from opensea_metrics.sql.language.queries.scope import Scope
 from opensea_metrics.sql.language.statements.statements import Kind, Statement
-from opensea_metrics.sql.language.values.topic_json import dump
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-_TIME = ":time"
-"""A column with the record's time, for sources without TIMESTAMP."""
 _SUPPORTED = (
     Kind.CREATE_STREAM, Kind.CREATE_TABLE, Kind.CREATE_STREAM_AS, Kind.CREATE_TABLE_AS, Kind.INSERT_SELECT,
     Kind.INSERT_VALUES, Kind.CREATE_TYPE, Kind.DROP_TYPE, Kind.SET, Kind.UNSET,
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class _InsertedRecord:
-    """A record: the columns of its key and its value, its time (epoch ms), and its number among all records."""
-
-    fields: dict[str, Any]
-    time: int
-    number: int
 
 
 class SparkTarget:
@@ -78,7 +59,7 @@ class SparkTarget:
 
     def begin(self, asserted: Collection[str]) -> None:
         self.catalog = Catalog()
-        self._records: dict[str, list[_InsertedRecord]] = {}
+        self._records = InsertedRecords(self._evaluator, self._session)
         self._number = 0
         self._ordered: list[SparkOrdered] = []
 
@@ -99,7 +80,7 @@ class SparkTarget:
                 support.check_replaced_rows(after, query.analysis, SPARK)
                 support.check_ordered(after, query, statement.place, SPARK)
         if statement.kind is Kind.INSERT_VALUES:
-            self._insert(statement)
+            self._records.insert(self.catalog, statement, self._number)
         self.catalog = after
 
     def _check(self, analysis: Analysis, statement: Statement) -> None:
@@ -108,18 +89,6 @@ class SparkTarget:
         if analysis.emit == "FINAL":
             raise Unsupported("EMIT FINAL in a test", SPARK, statement.place)
         support.check_query(analysis, SPARK)
-
-    def _insert(self, statement: Statement) -> None:
-        source = self.catalog.sources[statement.name or ""]
-        if any(self.catalog.sources[query.sink].topic == source.topic for query in self.catalog.queries.values()):
-            raise Unsupported(f"INSERT VALUES into {source.name}, which a query writes,", SPARK, statement.place)
-        scope = Scope(statement, {})
-        fields: dict[str, Any] = {}
-        columns = insert_columns(self.catalog, statement, lambda part: self._evaluator.value(part, scope))
-        for column, value in zip(columns, statement.ast.expressions, strict=True):
-            fields[column.name] = stored(source.name, column, self._evaluator.value(value, scope), value, scope)
-        time = fields.pop("ROWTIME", 0)
-        self._records.setdefault(source.topic, []).append(_InsertedRecord(fields, time, self._number))
 
     def stream(self, source: Source) -> Sequence[Row]:
         with spark_errors():
@@ -156,7 +125,7 @@ class SparkTarget:
     def _parts(self, source: Source) -> Iterator[str]:
         writers = [query for query in self.catalog.queries.values() if self._topic(query.sink) == source.topic]
         if not writers:
-            yield self._inserted(source)
+            yield self._records.relation(source)
         for query in writers:
             analysis = query.analysis
             bounds = ["WINDOWSTART", "WINDOWEND"] if analysis.window else []
@@ -174,13 +143,14 @@ class SparkTarget:
         above = self.catalog.above(wanted)
         queries = {id_: query for id_, query in self.catalog.queries.items() if id_ in above or query == wanted}
         pipeline = pipeline_of_records(Catalog(self.catalog.sources, queries))
-        self._check_arrival(pipeline.inputs, wanted.analysis)
+        if self._records.are_out_of_order({source.topic for source in pipeline.inputs}):
+            raise Unsupported("a JOIN of records that come out of order", SPARK, wanted.analysis.statement.place)
         grouped: dict[str, str] = {}
         engine = SparkOrdered(self._run, lambda query: grouped[query.id])
         self._ordered.append(engine)
         ordered = OrderedQueries(engine, pipeline)
         for source in pipeline.inputs:
-            ordered.keep_input(source, f"SELECT *, 0 AS _hour, 0 AS _part FROM ({self._inserted(source)})")
+            ordered.keep_input(source, f"SELECT *, 0 AS _hour, 0 AS _part FROM ({self._records.relation(source)})")
         for query in pipeline.later:
             if not query.analysis.is_aggregation:
                 ordered.select(query)
@@ -202,19 +172,6 @@ class SparkTarget:
         self._check_late(analysis, relation)
         return spark_selects.grouped(analysis, relation)
 
-    def _check_arrival(self, sources: Sequence[Source], analysis: Analysis) -> None:
-        """Raises Unsupported if a server would not join the records in the order of their times.
-
-        A server processes a record when it arrives.
-        """
-        topics = {source.topic for source in sources}
-        records = sorted(
-            ((record.number, record.time, topic) for topic in topics for record in self._records.get(topic, [])),
-        )
-        for (_, before, earlier), (_, time, later) in pairwise(records):
-            if len(topics) > 1 and (time < before or (time == before and earlier != later)):
-                raise Unsupported("a JOIN of records that come out of order", SPARK, analysis.statement.place)
-
     def _topic(self, sink: str) -> str:
         return self.catalog.sources[sink].topic
 
@@ -232,28 +189,6 @@ class SparkTarget:
             if begins + window.size + window.grace <= last:
                 feature = "a record after its window's grace period"
                 raise Unsupported(feature, SPARK, analysis.statement.place)
-
-    def _inserted(self, source: Source) -> str:
-        """The inserted records of a topic, as a source declares them."""
-        # The archive's reader takes no keys. So key and value are read as one object.
-        columns = [Column(column.name, column.type) for column in source.columns]
-        whole = replace(source, columns=(*columns, Column(_TIME, BIGINT)), timestamp=source.timestamp or _TIME)
-        given = self._records.get(source.topic, [])
-        lines = " UNION ALL ".join(
-            f"SELECT {text(dump({**record.fields, _TIME: record.time}).decode())} AS line, '' AS path,"
-            f" 0::BIGINT AS ts, {number}::BIGINT AS _off"
-            for number, record in enumerate(given)
-        ) or "SELECT NULL::VARCHAR AS line, '' AS path, 0::BIGINT AS ts, 0::BIGINT AS _off WHERE false"
-        decoded = records.decoded(lines, whole, records.as_declared(whole), carried=("_off",))
-        names = ", ".join(column_of(column.name) for column in columns)
-        table = self._evaluator.database.sql(
-            f"SELECT {names}, ROWTIME, _off FROM ({decoded}) WHERE _failed IS NULL"
-        ).to_arrow_table()
-        schema = [f"{spark_column(column.name)} {spark(column.type)}" for column in columns]
-        view = f"inserted_{len(given)}_{source.name.encode().hex()}"
-        frame = self._session.createDataFrame(table, schema=", ".join([*schema, "ROWTIME BIGINT", "_off BIGINT"]))
-        frame.createOrReplaceTempView(view)
-        return f"SELECT * FROM {view}"
 
 
 def _plain(value: Any) -> Any:

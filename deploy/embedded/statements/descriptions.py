@@ -34,9 +34,7 @@ def described(catalog: Catalog, statement: Statement) -> Source:
     return catalog.sources[name]
 
 
-def description(
-    engine: Engine, cursor: duckdb.DuckDBPyConnection, statement: Statement
-) -> dict[str, Any]:
+def description(engine: Engine, cursor: duckdb.DuckDBPyConnection, statement: Statement) -> dict[str, Any]:
     """DESCRIBE name [EXTENDED] and DESCRIBE FUNCTION name. Raises SqlError for an unknown name."""
     if statement.ast.args["function"]:
         return function_description(statement, statement.name or "")
@@ -76,9 +74,7 @@ def explanation(
     }
 
 
-def _explained_statement(
-    engine: Engine, statement: Statement, properties: Mapping[str, str]
-) -> dict[str, Any]:
+def _explained_statement(engine: Engine, statement: Statement, properties: Mapping[str, str]) -> dict[str, Any]:
     """The description of the query that a statement would start."""
     explain = len("EXPLAIN")
     inner = parse_statement(" " * explain + statement.text[explain:])  # with the places of the whole statement
@@ -89,11 +85,11 @@ def _explained_statement(
         inner = with_types(inner, catalog.types)
         analysis = analyse(inner, inner.ast, dict(catalog.sources))
         query_id = f"transient_{analysis.source.name}_{time.time_ns()}"
-        keys = [c for c in analysis.source.columns if c.is_key] if not analysis.group else []
-        selected = [replace(column, role=None) for column in analysis.columns]
-        if analysis.group:
-            selected = list(analysis.columns)
-        description = described_query(query_id, inner, analysis, [*keys, *selected], None)
+        columns = list(analysis.columns)
+        if not analysis.group:
+            keys = [column for column in analysis.source.columns if column.is_key]
+            columns = [*keys, *(replace(column, role=None) for column in columns)]
+        description = described_query(query_id, inner, analysis, columns, None)
         return {**description, "overriddenProperties": dict(properties), "queryType": "PUSH"}
     after = applied(catalog, inner, engine.last_command + 1)
     query = next((q for i, q in after.queries.items() if i not in catalog.queries), None)
@@ -107,7 +103,7 @@ def _explained_statement(
 def listed_query(engine: Engine, query: Query) -> dict[str, Any]:
     """A query as SHOW QUERIES and DESCRIBE give it."""
     sink = engine.catalog.sources[query.sink]
-    state = "ERROR" if query.id in engine.failures else "RUNNING"
+    state = _state(engine, query)
     counted = "PAUSED" if query.id in engine.paused else state
     return {
         "queryString": query.analysis.statement.text,
@@ -121,20 +117,21 @@ def listed_query(engine: Engine, query: Query) -> dict[str, Any]:
     }
 
 
-def query_description(
-    engine: Engine, cursor: duckdb.DuckDBPyConnection, query: Query, host: str
-) -> dict[str, Any]:
+def query_description(engine: Engine, cursor: duckdb.DuckDBPyConnection, query: Query, host: str) -> dict[str, Any]:
     """A running query as EXPLAIN gives it. ``host`` is the server's host and port."""
     sink = engine.catalog.sources[query.sink]
-    state = "ERROR" if query.id in engine.failures else "RUNNING"
-    statement = query.analysis.statement
+    state = _state(engine, query)
     return {
-        **described_query(query.id, statement, query.analysis, list(sink.columns), sink),
+        **described_query(query.id, query.analysis.statement, query.analysis, list(sink.columns), sink),
         "ksqlHostQueryStatus": {host: state},
         "tasksMetadata": _tasks(engine, cursor, query),
         "state": state,
         **_errors(engine, query),
     }
+
+
+def _state(engine: Engine, query: Query) -> str:
+    return "ERROR" if query.id in engine.failures else "RUNNING"
 
 
 def _tasks(engine: Engine, cursor: duckdb.DuckDBPyConnection, query: Query) -> list[dict[str, Any]]:
@@ -219,9 +216,7 @@ def source_description(
     }
 
 
-def _offsets(
-    engine: Engine, cursor: duckdb.DuckDBPyConnection, query: Query
-) -> dict[str, Any]:
+def _offsets(engine: Engine, cursor: duckdb.DuckDBPyConnection, query: Query) -> dict[str, Any]:
     """How far a query has read the partitions of its topics."""
     return {
         "groupId": f"_confluent-ksql-{SERVICE_ID}query_{query.id}",
