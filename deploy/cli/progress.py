@@ -37,8 +37,8 @@ def reporting(verbose: bool) -> Iterator[Callable[[str], None]]:
 
 
 @contextmanager
-def watching(text: Callable[[], str | None], seconds: float = 1.0) -> Iterator[None]:
-    """Shows a status line if stderr is a terminal, and updates it every ``seconds``. None leaves the line unchanged."""
+def watching(text: Callable[[], str | None]) -> Iterator[None]:
+    """Shows a status line if stderr is a terminal, and updates it every second. None leaves the line unchanged."""
     from opensea_metrics.deploy.output.console import console
 
     screen = console(stderr=True)
@@ -50,7 +50,7 @@ def watching(text: Callable[[], str | None], seconds: float = 1.0) -> Iterator[N
         show = _changing(status)
 
         def watch() -> None:
-            while not ended.wait(seconds):
+            while not ended.wait(1.0):
                 if (line := text()) is not None:
                     show(line)
 

@@ -35,6 +35,8 @@ _PULLED_AGAIN = (5.0, 10.0, 60.0)
 """Seconds between the pulls of a feed that a push query keeps up to date. The last one repeats."""
 _FULL = 30.0
 """Seconds after which all rows are pulled again, because late events change old windows."""
+_MOST_POLLED = 100_000
+"""The greatest number of rows of a feed that is pulled at a fixed interval."""
 
 _LOG = "SELECT ROWTIME, LOGGER, LEVEL, MESSAGE FROM KSQL_PROCESSING_LOG EMIT CHANGES;"
 
@@ -189,8 +191,8 @@ class PulledFeed(Feed):
 class PolledFeed(Feed):
     """Rows of a pull query that runs at a fixed interval."""
 
-    def __init__(self, load: Callable[[], Awaitable[Iterable[Values]]], every: float, most: int = 100_000) -> None:
-        super().__init__(most)
+    def __init__(self, load: Callable[[], Awaitable[Iterable[Values]]], every: float) -> None:
+        super().__init__(_MOST_POLLED)
         self._load = load
         self._every = every
 

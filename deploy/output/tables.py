@@ -16,9 +16,9 @@ from opensea_metrics.deploy.output.readable import Look, cell
 _ANY_WIDTH = 1_000_000  # characters
 
 
-def print_table(names: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None) -> None:
+def print_table(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Print a list as a table. All columns may shrink except the first, which names the row."""
-    table = Table(title=None if title is None else shown(one_line(title)), title_justify="left")
+    table = Table()
     for name in names:
         table.add_column(shown(one_line(name)), overflow="fold")
     for row in rows:

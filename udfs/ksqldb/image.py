@@ -13,13 +13,13 @@ from opensea_metrics.udfs import registry
 _DOCKERFILE = Path("deploy/compose/ksqldb/Dockerfile")
 
 
-def build_image(tag: str, checkout: Path | None = None) -> None:
-    """Build the image from a checkout (default: the working directory), including the project's own functions.
+def build_image(tag: str) -> None:
+    """Build the image from a checkout, the working directory, including the project's own functions.
 
     Docker's progress is shown in the terminal. Raises UdfError if Docker or the checkout is missing,
     or if the build fails.
     """
-    root = checkout or Path.cwd()
+    root = Path.cwd()
     if not (root / _DOCKERFILE).is_file():
         raise UdfError(f"{_DOCKERFILE} does not exist here: run this in a checkout of opensea-metrics")
     if shutil.which("docker") is None:
