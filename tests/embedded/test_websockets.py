@@ -46,6 +46,14 @@ def test_who_may_open_one(url: str, headers: dict[str, str], status: int) -> Non
     assert caught.value.response.status_code == status
 
 
+def test_a_path_without_websockets_does_not_exist(url: str) -> None:
+    with pytest.raises(InvalidStatus) as caught:
+        connect(f"{url.replace('http', 'ws', 1)}/ws/nope", additional_headers=TOKEN, open_timeout=30).close()
+    reply = httpx.get(f"{url}/ws/nope", headers=TOKEN)
+    assert (caught.value.response.status_code, reply.status_code) == (404, 404)
+    assert caught.value.response.body == reply.content
+
+
 @pytest.mark.parametrize("sql", ["SELECT * FROM s EMIT CHANGES;", "PRINT s FROM BEGINNING;"])
 def test_a_client_that_leaves_ends_its_query(url: str, sql: str) -> None:
     """Otherwise the server would soon have as many open queries as it allows."""

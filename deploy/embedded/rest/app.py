@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 from starlette.types import ASGIApp
+from starlette.websockets import WebSocket
 
 from opensea_metrics.deploy.embedded import failures, wire
 from opensea_metrics.deploy.embedded.engine import Engine
@@ -73,10 +74,20 @@ def routes(
         Route("/clusterStatus", _cluster_status),
         Route(endpoints.WEBSOCKET, _no_websocket),
         WebSocketRoute(endpoints.WEBSOCKET, WebsocketQueries(queries, open_requests).answer),
+        WebSocketRoute("/{path:path}", _no_websocket_there),
     ]
 
 
 async def _not_found(request: Request, _: Exception) -> Response:
+    return _no_resource()
+
+
+async def _no_websocket_there(websocket: WebSocket) -> None:
+    """Answer a websocket to an unknown path like any other request. Without this route, the answer is 403."""
+    await websocket.send_denial_response(_no_resource())
+
+
+def _no_resource() -> Response:
     return HTMLResponse("<html><body><h1>Resource not found</h1></body></html>", 404)
 
 
