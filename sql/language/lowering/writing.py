@@ -29,7 +29,7 @@ class Writing(Pieces):
     engine: ClassVar[str]
     """The engine's name in refusals, see :mod:`sql.language.lowering.refusals`."""
     templates: ClassVar[Mapping[str, str]]
-    """The templates of functions, for :func:`sql.language.lowering.calls.fill`."""
+    """The templates of functions, for :func:`.template.fill`."""
 
     @abstractmethod
     def name(self, name: str) -> str:
