@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,6 +19,8 @@ from opensea_metrics.sql.language.lowering.duckdb.macros import SETUP
 from opensea_metrics.udfs import duckdb as udfs
 
 _DATABASE = "embedded.duckdb"
+_BUSY = 0.01
+"""Seconds between attempts to close the database while statements still run."""
 _HEADERS = 3 * 4096
 """The number of bytes before the first block of a DuckDB file."""
 _TABLES = """
@@ -169,11 +172,22 @@ class Storage:
         return self._database.cursor()
 
     def close(self) -> None:
-        """Write all data to disk and release the directory."""
+        """Write all data to disk and release the directory. Waits for the statements of requests that have no client.
+
+        Such requests get no further cursor, because the first call of DuckDB's ``close`` closes the connection.
+        """
         try:
-            self._database.close()
+            while not self._is_closed():
+                time.sleep(_BUSY)
         finally:
             self._lock.close()
+
+    def _is_closed(self) -> bool:
+        try:
+            self._database.close()
+        except duckdb.ResourceInUseException:
+            return False
+        return True
 
 
 def damaged(directory: Path, error: duckdb.Error) -> StorageError:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import gzip
 import os
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -203,3 +205,27 @@ def test_a_replaced_query_continues_at_the_old_position(tmp_path: Path) -> None:
         eventually(lambda: sums(client), {"x": (3, 204)})
     with server.running(tmp_path) as url:
         assert sums(KsqlClient(url)) == {"x": (3, 204)}
+
+
+def test_the_database_is_closed_when_the_last_statement_has_ended(tmp_path: Path) -> None:
+    """A request goes on in its thread although the web server has stopped."""
+    storage = Storage(tmp_path)
+    begun, may_end = threading.Event(), threading.Event()
+
+    def wait(value: int) -> int:
+        begun.set()
+        may_end.wait(60)
+        return value
+
+    cursor = storage.cursor()
+    cursor.create_function("wait_for_test", wait, ["BIGINT"], "BIGINT")
+    with ThreadPoolExecutor(2) as threads:
+        rows = threads.submit(lambda: cursor.execute("SELECT wait_for_test(7)").fetchall())
+        assert begun.wait(60)
+        closing = threads.submit(storage.close)
+        with pytest.raises(TimeoutError):
+            closing.result(0.2)
+        may_end.set()
+        assert rows.result(60) == [(7,)]
+        closing.result(60)
+    Storage(tmp_path).close()  # the directory is free
