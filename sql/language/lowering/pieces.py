@@ -15,11 +15,12 @@ Write = Callable[[Sequence[str]], str]
 class EngineTexts:
     """A method that writes a piece of SQL from arguments that are already SQL.
 
-    The texts are templates, see :func:`.template.fill`. With ``repeats``, long arguments are computed once.
+    The texts are templates, see :func:`.template.fill`. Without ``spark``, both engines have the same text. With
+    ``repeats``, long arguments are computed once.
     """
 
-    def __init__(self, duckdb: str, spark: str, repeats: bool = False) -> None:
-        self._texts = {"duckdb": duckdb, "spark": spark}
+    def __init__(self, duckdb: str, spark: str | None = None, repeats: bool = False) -> None:
+        self._texts = {"duckdb": duckdb, "spark": duckdb if spark is None else spark}
         self._repeats = repeats
 
     def __get__(self, lowering: Pieces, _: type[Pieces]) -> Callable[..., str]:
@@ -88,12 +89,12 @@ class Pieces(ABC):
     )
     """Like ``joined``, with a separator that may differ from row to row."""
 
-    entries = EngineTexts("map_entries({0})", "map_entries({0})")
-    keys = EngineTexts("map_keys({0})", "map_keys({0})")
-    values = EngineTexts("map_values({0})", "map_values({0})")
+    entries = EngineTexts("map_entries({0})")
+    keys = EngineTexts("map_keys({0})")
+    values = EngineTexts("map_values({0})")
     """Parts of a MAP. An entry is a struct of a key and a value."""
-    key_of = EngineTexts("{0}.key", "{0}.key")
-    value_of = EngineTexts("{0}.value", "{0}.value")
+    key_of = EngineTexts("{0}.key")
+    value_of = EngineTexts("{0}.value")
     sorted_entries = EngineTexts(
         "list_transform(list_sort(map_entries({0})), lambda _e: struct_pack(K := _e.key, V := _e.value))",
         "transform(array_sort(map_entries({0}), (_a, _b) -> CASE WHEN _a.key < _b.key THEN -1 ELSE 1 END),"
