@@ -10,6 +10,7 @@ import orjson
 import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from opensea_metrics.core.wording import counted
 from opensea_metrics.producer import envelope
 from opensea_metrics.producer.clients import Client, configured, quiet_logger
 from opensea_metrics.producer.envelope import DeadLetter, Record
@@ -175,7 +176,7 @@ class KafkaSink:
         if self._undelivered.count:
             reason = self._fatal or self._undelivered.reason or f"no answer within {timeout:.0f} s"
             raise SinkError(
-                f"{self._undelivered.count} records could not be delivered to Kafka ({reason}). "
+                f"{counted(self._undelivered.count, 'record')} could not be delivered to Kafka ({reason}). "
                 f"They are in {self._undelivered.path}. When Kafka works again, run "
                 f"`opensea-metrics replay {self._undelivered.path} --sink kafka`."
             )

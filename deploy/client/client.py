@@ -65,7 +65,7 @@ class KsqlClient:
     """A client of one server.
 
     ``url`` may hold a user and a password (basic authentication). ``timeout``: seconds for one request.
-    ``wait``: seconds before the first retry. ``patience``: how many seconds the client.retries read-only
+    ``wait``: seconds before the first retry. ``patience``: how many seconds the client repeats read-only
     requests while the server says that it is not ready. The client also waits this long for a command
     that the server is still running.
     """

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from opensea_metrics.core.errors import OpenSeaMetricsError
+from opensea_metrics.core.wording import counted
 from opensea_metrics.deploy.doctor.checks import Check, Checker, Unreachable, age_text
 from opensea_metrics.producer.archive.errors import ArchiveError
 from opensea_metrics.producer.archive.location import Archive, open_archive
@@ -52,7 +53,7 @@ def judge(url: str, facts: ArchiveFacts | None, now: float) -> list[Check]:
         ]
     checks = [
         report.ok(
-            "files", f"newest hour {facts.hour}: {facts.files} files, {facts.size / 1e6:.1f} MB"
+            "files", f"newest hour {facts.hour}: {counted(facts.files, 'file')}, {facts.size / 1e6:.1f} MB"
         )
     ]
     if facts.written is None:

@@ -104,7 +104,7 @@ def _topic(name: str, topic: TopicFacts | None) -> Check:
             f"{topic.short} of {topic.partitions} partitions lack a leader or an in-sync replica",
             "a broker is down or behind: look at its log",
         )
-    return report.ok(name, f"{topic.partitions} partitions, {topic.records:,} records")
+    return report.ok(name, f"{counted(topic.partitions, 'partition')}, {counted(topic.records, 'record')}")
 
 
 def _arriving(name: str, topic: TopicFacts, now: float) -> Check:
@@ -135,7 +135,7 @@ def _readers(lags: Mapping[str, tuple[int, ...]]) -> list[Check]:
             report.warning(
                 "lag",
                 f"{len(stuck)} of {len(lags)} readers fall behind:"
-                f" {first} by {behind[first][-1]:,} records",
+                f" {first} by {counted(behind[first][-1], 'record')}",
                 "does its query or connector run (above)? if it does, add partitions and servers:"
                 " docs/operations.md, Scaling out",
             )
@@ -144,12 +144,12 @@ def _readers(lags: Mapping[str, tuple[int, ...]]) -> list[Check]:
         most = max(behind, key=lambda group: behind[group][-1])
         return [
             report.ok(
-                "lag", f"{len(behind)} readers are catching up: {most} has {behind[most][-1]:,} records left"
+                "lag", f"{len(behind)} readers are catching up: {most} has {counted(behind[most][-1], 'record')} left"
             )
         ]
     return [
         report.ok(
-            "lag", f"{len(lags)} readers, {sum(seen[-1] for seen in lags.values()):,} records"
+            "lag", f"{counted(len(lags), 'reader')}, {counted(sum(seen[-1] for seen in lags.values()), 'record')}"
         )
     ]
 

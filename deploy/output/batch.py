@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable
 
 import pyarrow as pa
 
+from opensea_metrics.core.wording import counted
 from opensea_metrics.deploy.output.damage import show_damaged
 from opensea_metrics.deploy.output.plain import say
 from opensea_metrics.spark_batch.job import Counts
@@ -53,5 +54,5 @@ def show_counts(period: str, engine: str, counts: Counts, seconds: float) -> Non
         f"{period}: {counts.used:,} of {counts.read:,} records, {engine}, {seconds:.1f} s", stderr=True
     )
     for reason, number in sorted(counts.reasons.items(), key=lambda item: -item[1])[:5]:
-        say(f"  {number:,} records could not be read: {reason}", stderr=True)
+        say(f"  {counted(number, 'record')} could not be read: {reason}", stderr=True)
     show_damaged(counts.damaged)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from opensea_metrics.core.wording import counted
 from opensea_metrics.deploy.output.console import console, shown
 from opensea_metrics.deploy.output.damage import show_damaged
 from opensea_metrics.deploy.output.plain import say
@@ -44,7 +45,7 @@ def show_differences(
         say(f"… and {len(findings) - _SHOWN:,} more rows: --json has all of them")
     causes = Counter((finding.cause.name, finding.cause.detail) for finding in findings)
     for (name, detail), count in causes.most_common():
-        console().print(shown(f"{count:,} rows: ") + shown(name, "bold") + shown(f": {detail}"))
+        console().print(shown(f"{counted(count, 'row')}: ") + shown(name, "bold") + shown(f": {detail}"))
 
 
 _WHOLE = {

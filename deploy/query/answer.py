@@ -14,7 +14,7 @@ from opensea_metrics.core.quoting import column as duckdb_column
 from opensea_metrics.core.quoting import column_name, quoted
 from opensea_metrics.core.types import duckdb as duckdb_type
 from opensea_metrics.core.types import name_of
-from opensea_metrics.core.wording import nearest
+from opensea_metrics.core.wording import counted, nearest
 from opensea_metrics.deploy.client import KsqlClient
 from opensea_metrics.deploy.client.snapshot import source_of
 from opensea_metrics.deploy.query.grammar import LocalSelect, needs_tool, read, tokens_of
@@ -80,7 +80,7 @@ def _local(client: KsqlClient, select: LocalSelect, limit: int) -> Answer:
     rows = _run(written, [(pull.columns, values) for pull, values in zip(queries, tables, strict=True)])
     columns = tuple(ServerColumn(name, str(kind)) for name, kind in written.columns)
     steps = ", ".join(written.steps[:-1]) + (" and " if written.steps[1:] else "") + written.steps[-1]
-    return Answer(Rows(columns, iter(rows)), f"{steps} here, {sum(map(len, tables)):,} rows pulled")
+    return Answer(Rows(columns, iter(rows)), f"{steps} here, {counted(sum(map(len, tables)), 'row')} pulled")
 
 
 def _sources(client: KsqlClient, select: LocalSelect) -> dict[str, Source]:

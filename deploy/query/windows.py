@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from opensea_metrics.core.types import BIGINT, DOUBLE, KsqlType
+from opensea_metrics.core.wording import counted
 from opensea_metrics.deploy.query.grammar import Over
 from opensea_metrics.sql.language.lowering.duckdb.aggregates import aggregate
 from opensea_metrics.sql.language.lowering.duckdb.expressions import Lowering
@@ -31,8 +32,8 @@ def over_type(over: Over, scope: Scope) -> KsqlType:
     if name not in NAMES:
         raise scope.error(call, f"{name} cannot have an OVER clause", f"use one of {', '.join(NAMES)}")
     if not least <= len(arguments) <= most:
-        expected = f"{least} to {most}" if most > 1 else str(most)
-        raise scope.error(call, f"{name} takes {expected} arguments, not {len(arguments)}")
+        expected = f"{least} to {counted(most, 'argument')}" if most > 1 else counted(most, "argument")
+        raise scope.error(call, f"{name} takes {expected}, not {len(arguments)}")
     return _NUMBERS[name] if name in _NUMBERS else infer(arguments[0], scope)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from opensea_metrics.core.errors import TYPED, OpenSeaMetricsError, Place, SqlError
 from opensea_metrics.core.types import KsqlType
+from opensea_metrics.core.wording import counted
 from opensea_metrics.deploy.client import KsqlClient
 from opensea_metrics.deploy.client.snapshot import type_named
 from opensea_metrics.deploy.output.console import console
@@ -126,7 +127,7 @@ class Runner:
         if not count and form_for(self.view.form, self.view.out) in (Form.TABLE, Form.VERTICAL):
             say(why_empty(self.client, text), stderr=True)
         elif self.says_counts:
-            say(f"{count:,} rows, {time.monotonic() - began:.2f} s", stderr=True)
+            say(f"{counted(count, 'row')}, {time.monotonic() - began:.2f} s", stderr=True)
 
     def _show(self, rows: Rows, text: str, is_endless: bool) -> int:
         """Show rows in the chosen form, and return their number."""

@@ -34,7 +34,7 @@ def listed(names: Iterable[str]) -> str:
 def counted(count: int, noun: str) -> str:
     """A number with a noun, whose plural ends with an s.
 
-    >>> counted(1, "row"), counted(2, "row")
-    ('1 row', '2 rows')
+    >>> counted(1, "row"), counted(2000, "row")
+    ('1 row', '2,000 rows')
     """
-    return f"{count} {noun}" + ("" if count == 1 else "s")
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")

@@ -105,7 +105,7 @@ def test_validate_says_that_side_by_side_is_needed(client: KsqlClient, write_pro
     code, out, _ = run("validate", *where)
     assert code == 0
     assert "note: the server does not replace all objects in place: use apply --side-by-side" in out
-    assert out.splitlines()[-1] == "apply would execute 1 statements"
+    assert out.splitlines()[-1] == "apply would execute 1 statement"
     with pytest.raises(PlanRefused):
         commands.dry_run(client, root)
     (root / "migrations/V004__sum.sql").unlink()

@@ -170,7 +170,7 @@ def test_the_limit_of_rows_is_an_error(client: KsqlClient) -> None:
         ("SELECT LATEST_BY_OFFSET(usd) FROM sales", "needs offsets"),
         ("SELECT usd FROM sales ORDER BY 2", "ORDER BY 2: the query has columns 1 to 1"),
         ("SELECT usd FROM sales ORDER BY", "Expecting an expression"),
-        ("SELECT NTILE(1, 2) OVER () FROM sales", "NTILE takes 1 arguments, not 2"),
+        ("SELECT NTILE(1, 2) OVER () FROM sales", "NTILE takes 1 argument, not 2"),
         ("SELECT CONCAT(slug, 'x') OVER () FROM sales", "CONCAT cannot have an OVER clause"),
         ("SELECT usd FROM sales EMIT CHANGES ORDER BY usd", "EMIT cannot be in a query that is"),
         ("SELECT id FROM sales s JOIN sales s ON s.slug = s.slug", "two sources of the query have one name"),

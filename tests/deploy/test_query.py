@@ -212,9 +212,9 @@ def test_a_file_of_statements_and_stdin(client: KsqlClient, start: Start, tmp_pa
     insert(client, "a", 1)
     (tmp_path / "report.sql").write_text("-- both\nSELECT COUNT(*) AS many FROM s;\nSELECT id FROM s;\n")
     process = start(client.url, "-f", "report.sql", "--format", "csv")
-    assert process.communicate() == ("MANY\n1\nID\na\n", "grouped here, 1 rows pulled\n")
+    assert process.communicate() == ("MANY\n1\nID\na\n", "grouped here, 1 row pulled\n")
     piped = start(client.url, "--json", stdin=subprocess.PIPE)
-    assert piped.communicate("SELECT n FROM s ORDER BY n;") == ('{"N": 1}\n', "sorted here, 1 rows pulled\n")
+    assert piped.communicate("SELECT n FROM s ORDER BY n;") == ('{"N": 1}\n', "sorted here, 1 row pulled\n")
     assert (process.returncode, piped.returncode) == (0, 0)
 
 

@@ -404,6 +404,8 @@ def _text(expression: ast.expr) -> str:
             return text
         case ast.JoinedStr(values=parts):
             return "".join(map(_text, parts))
+        case ast.FormattedValue(value=ast.Call(func=ast.Name(id="counted"), args=[_, ast.Constant(value=str(noun))])):
+            return f"… {noun}s"
         case ast.BinOp(left=left, op=ast.Add(), right=right):
             return _text(left) + _text(right)
     return "…"

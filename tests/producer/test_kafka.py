@@ -157,7 +157,7 @@ def test_what_the_broker_refuses_is_put_into_a_file(broker: Broker, tmp_path: Pa
     sink.write(record(2, value=event(2).record + b" " * 5_000))
     sink.flush(60)
     sink.write(record(3))
-    with pytest.raises(SinkError, match=r"1 records could not be delivered.*too large.*replay"):
+    with pytest.raises(SinkError, match=r"1 record could not be delivered.*too large.*replay"):
         sink.close()
     (file,) = (tmp_path / "undelivered").iterdir()
     assert list(Recording(file).frames()) == [event(2).record]

@@ -275,7 +275,7 @@ def test_tables_are_shown(run: Run, day: Path, engine: str) -> None:
     assert "GLOBAL_1_HOUR" in out
     assert "TOP_COLLECTIONS_1_HOUR" in out
     assert "2026-09-10T00:00:00Z to 2026-09-11T00:00:00Z" in err
-    assert "1 records could not be read: not JSON" in err
+    assert "1 record could not be read: not JSON" in err
 
 
 @pytest.mark.parametrize(

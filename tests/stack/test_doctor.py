@@ -165,7 +165,7 @@ def test_a_healthy_site_except_for_one_topic(named: dict[str, str]) -> None:
     assert checks["ksqldb", "queries"].observation.endswith("run")
     assert checks["ksqldb", "migrations"].observation.startswith("all ")
     assert checks["archive", "files"].observation.startswith(
-        "newest hour year=2026/month=09/day=15/hour=13: 1 files"
+        "newest hour year=2026/month=09/day=15/hour=13: 1 file"
     )
     assert checks["cassandra", "reachable"].observation == f"version {cassandra_part.VERSION}"
     assert checks["schema registry", GLOBAL].observation == "AVRO, version 1"

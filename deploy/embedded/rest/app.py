@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from opensea_metrics.deploy.embedded import failures, wire
@@ -34,9 +34,10 @@ def create(engine: Engine, open_requests: OpenRequests, policy: Policy, listens_
     """The application. ``open_requests`` counts its queries. The server listens on an address and a port."""
     app = Starlette(
         routes=routes(engine, open_requests, policy, listens_on, port),
-        exception_handlers={404: _not_found, 405: _not_allowed, Exception: _failed},
+        exception_handlers={405: _not_allowed, Exception: _failed},
     )
     app.router.redirect_slashes = False
+    app.router.default = _not_found
     checks = (
         origins.check(policy.allowed_hosts, listens_on),
         access.check(policy.credentials),
@@ -74,21 +75,16 @@ def routes(
         Route("/clusterStatus", _cluster_status),
         Route(endpoints.WEBSOCKET, _no_websocket),
         WebSocketRoute(endpoints.WEBSOCKET, WebsocketQueries(queries, open_requests).answer),
-        WebSocketRoute("/{path:path}", _no_websocket_there),
     ]
 
 
-async def _not_found(request: Request, _: Exception) -> Response:
-    return _no_resource()
-
-
-async def _no_websocket_there(websocket: WebSocket) -> None:
-    """Answer a websocket to an unknown path like any other request. Without this route, the answer is 403."""
-    await websocket.send_denial_response(_no_resource())
-
-
-def _no_resource() -> Response:
-    return HTMLResponse("<html><body><h1>Resource not found</h1></body></html>", 404)
+async def _not_found(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer a request or a websocket to an unknown path. Starlette itself answers websockets with a 403."""
+    reply = HTMLResponse("<html><body><h1>Resource not found</h1></body></html>", 404)
+    if scope["type"] == "websocket":
+        await WebSocket(scope, receive, send).send_denial_response(reply)
+    else:
+        await reply(scope, receive, send)
 
 
 async def _not_allowed(request: Request, error: Exception) -> Response:
