@@ -28,8 +28,8 @@ from opensea_metrics.core.types import (
 from opensea_metrics.sql.language.dialect.nesting import is_chained, operands
 from opensea_metrics.sql.language.functions.coercion import widest
 from opensea_metrics.sql.language.lowering.casts import Casts
+from opensea_metrics.sql.language.lowering.engine_texts import Write
 from opensea_metrics.sql.language.lowering.failing import failing_parts, may_be_null
-from opensea_metrics.sql.language.lowering.pieces import Write
 from opensea_metrics.sql.language.lowering.refusals import Unsupported
 from opensea_metrics.sql.language.lowering.writing import SHALLOW, is_long
 from opensea_metrics.sql.language.queries.inference import infer

@@ -1,4 +1,4 @@
-"""The parts of SQL that the engines write differently. :mod:`.pieces` has those for which a text is enough."""
+"""The parts of SQL that the engines write differently. :mod:`.engine_texts` has those for which a text is enough."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import ClassVar
 from sqlglot import exp
 
 from opensea_metrics.core.types import DecimalType, KsqlType, StructType
-from opensea_metrics.sql.language.lowering.pieces import Pieces, Write
+from opensea_metrics.sql.language.lowering.engine_texts import Pieces, Write
 
 SHALLOW = 16
 """The largest number of operands of a chain that are nested. Longer chains are written side by side."""

@@ -21,10 +21,10 @@ from opensea_metrics.core.types import (
 from opensea_metrics.sql.language.lowering import scalars
 from opensea_metrics.sql.language.lowering.duckdb.json_text import json_object, json_text
 from opensea_metrics.sql.language.lowering.duckdb.numbers import DuckDBNumbers
+from opensea_metrics.sql.language.lowering.engine_texts import Write
 from opensea_metrics.sql.language.lowering.expressions import owner
 from opensea_metrics.sql.language.lowering.extraction import spans_all
 from opensea_metrics.sql.language.lowering.json_paths import pointer
-from opensea_metrics.sql.language.lowering.pieces import Write
 from opensea_metrics.sql.language.lowering.rare import table
 from opensea_metrics.sql.language.lowering.refusals import EMBEDDED
 from opensea_metrics.sql.language.lowering.template import fill

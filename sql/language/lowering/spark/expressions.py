@@ -20,8 +20,8 @@ from opensea_metrics.core.types import (
     spark,
 )
 from opensea_metrics.sql.language.lowering import scalars
+from opensea_metrics.sql.language.lowering.engine_texts import Write
 from opensea_metrics.sql.language.lowering.extraction import spans_all
-from opensea_metrics.sql.language.lowering.pieces import Write
 from opensea_metrics.sql.language.lowering.refusals import SPARK
 from opensea_metrics.sql.language.lowering.spark.numbers import CALL_OF_PYTHON, SparkNumbers
 from opensea_metrics.sql.language.lowering.template import fill
