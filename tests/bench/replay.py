@@ -21,7 +21,7 @@ from opensea_metrics.deploy import commands
 from opensea_metrics.deploy.client import KsqlClient
 from opensea_metrics.deploy.demo import wait_until_read
 from opensea_metrics.producer.sample import write_sample
-from tests.bench import memory
+from tests.bench import goals, memory
 from tests.bench.server_process import cpu_of, served
 
 _BODY = (
@@ -184,16 +184,10 @@ def main() -> None:
             hand.append((time.perf_counter() - begun, time.process_time() - cpu))
     best = min(ours, key=lambda run: run.seconds)
     hand_wall, hand_cpu = min(hand)
-    print(f"embedded server: {events / best.seconds:,.0f} events/s, {best}")
-    print(
-        f"by hand:         {events / hand_wall:,.0f} events/s, {hand_wall:.1f} s, {hand_cpu:.1f} s of CPU"
-    )
-    print(
-        f"ratio:           {best.seconds / hand_wall:.2f} of time, {best.cpu / hand_cpu:.2f} of CPU"
-    )
-    print(
-        f"applying:        {min(run.applied for run in ours):.1f} s for the migrations, before that"
-    )
+    name = f"embedded server, {events:,} events, all migrations"
+    goals.show(f"{name}, time beside by hand", best.seconds / hand_wall, 2.5, more=f"{best}; by hand {hand_wall:.1f} s")
+    goals.show(f"{name}, CPU beside by hand", best.cpu / hand_cpu, 2.5, more=f"by hand {hand_cpu:.1f} s of CPU")
+    goals.show(f"{name}, memory", best.peak, 450, "MB", more=f"applied in {min(run.applied for run in ours):.1f} s")
 
 
 if __name__ == "__main__":
