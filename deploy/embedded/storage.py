@@ -71,6 +71,11 @@ _SETTINGS: dict[str, str | int] = {"threads": 1, "checkpoint_threshold": "64MB"}
 
 Within the memory of a server a second thread makes DuckDB move data to disk. That takes 18 % more CPU time, and as
 long. Every connection still has a thread of its own. With 16 MB, the default, checkpoints take 8 % more CPU time.
+
+It does not pay to move independent queries on two connections at the same time either. While one of them writes, the
+other one's COMMIT does not write a checkpoint. So the changes of both stay in memory, and DuckDB moves them to disk.
+With a checkpoint after each pair of transactions, reading takes as long as on one connection (19 s), and 40 % more CPU
+time. With 400 MB of memory it takes 16 s.
 """
 _VERSION = 4
 """The version of the tables above. Increase it when a server can no longer read the tables of an earlier version."""
