@@ -17,6 +17,7 @@ from opensea_metrics.producer.archive.damage import Damage
 from opensea_metrics.producer.archive.errors import ArchiveError
 from opensea_metrics.producer.archive.layout import HOUR_MS, archive_file
 from opensea_metrics.producer.archive.location import open_archive
+from opensea_metrics.spark_batch.job import Counts
 from opensea_metrics.spark_batch.recompute import Request, prepare
 from tests import oracle
 from tests.metrics import TABLES
@@ -65,11 +66,24 @@ def hourly(engine: str, **more: Any) -> Request:
     return request("1 hour", wanted=WANTED[engine], engine=engine, **more)
 
 
-def check(topic: Path | str, engine: str, expected: Path, **more: Any) -> None:
+def check(topic: Path | str, engine: str, expected: Path, **more: Any) -> Counts:
+    """Compare the tables with the oracle's. Returns what was read."""
     asked = hourly(engine, first=START, end=START + DAY_MS, **more)
-    tables, _, _ = recomputed(topic, asked)
+    tables, _, counts = recomputed(topic, asked)
     records = records_of(expected, (START, START + DAY_MS))
     compare(tables, "1_HOUR", oracle.compute(records, HOUR_MS), KINDS[engine])
+    return counts
+
+
+def market(topic: Path, engine: str) -> tuple[dict[int, int], Counts]:
+    """The sales of each hour, by its start in epoch ms, and what was read."""
+    tables, _, counts = recomputed(topic, request("1 hour", wanted="global", engine=engine))
+    return {row["WS"]: row["SALES"] for row in tables["GLOBAL_1_HOUR"]}, counts
+
+
+@pytest.fixture(scope="module")
+def market_of_day(day: Path, engine: str) -> tuple[dict[int, int], Counts]:
+    return market(day, engine)
 
 
 def test_a_period_reads_only_its_hours(own: Path) -> None:
@@ -148,16 +162,17 @@ def test_damaged_files_are_read_up_to_their_damage(own: Path, engine: str, tmp_p
     compare(tables, "1_HOUR", oracle.compute(records, HOUR_MS), KINDS[engine])
 
 
-def test_records_that_cannot_be_read_are_counted(own: Path, engine: str) -> None:
-    before = recomputed(own, hourly(engine))[2]
+def test_records_that_cannot_be_read_are_counted(
+    own: Path, engine: str, market_of_day: tuple[dict[int, int], Counts]
+) -> None:
+    _, before = market_of_day
     bad = [
         b"{bad", b"5", b'"text"', b"[]", b'{"event_time":null}', b"{}",
         b'{"event_time":%d,"event":"item_sold","payload":7}' % START,
         b'{"event_time":"soon","event":"item_sold"}',
     ]  # fmt: skip
     add(own, START, 7_000_000, [*bad, b"", b""])
-    asked = hourly(engine)
-    _, _, counts = recomputed(own, asked)
+    _, counts = market(own, engine)
     assert counts.set_aside - before.set_aside == len(bad)
     assert counts.read - before.read == len(bad)
     assert counts.used == before.used
@@ -243,7 +258,9 @@ def test_the_predecessors_archive(tmp_path: Path, engine: str) -> None:
 
 
 @pytest.mark.parametrize("keep", [False, True])
-def test_compacted_files_and_text_mixed(own: Path, day: Path, engine: str, keep: bool) -> None:
+def test_compacted_files_and_text_mixed(
+    own: Path, day: Path, engine: str, keep: bool, market_of_day: tuple[dict[int, int], Counts]
+) -> None:
     compacted(own, START, START + 9 * HOUR_MS, keep)
     (own / "year=2026/month=09/day=10/hour=03/_in_the_making.parquet").write_bytes(b"x")
     text = folder_of(own, START + 10 * HOUR_MS)
@@ -251,13 +268,10 @@ def test_compacted_files_and_text_mixed(own: Path, day: Path, engine: str, keep:
     assert list(folder_of(own, START).glob("*.json.gz")) == [] or keep
     check(own, engine, day)
     # A late file beside a compacted one of its hour.
-    late = event(START + 5 * HOUR_MS, "late")
-    add(own, START + 5 * HOUR_MS, 9_000_000, [late])
-    tables, _, counts = recomputed(own, request("1 hour", wanted="global", engine=engine))
-    (row,) = (r for r in tables["GLOBAL_1_HOUR"] if r["WS"] == START + 5 * HOUR_MS)
-    before, _, whole = recomputed(day, request("1 hour", wanted="global", engine=engine))
-    (old,) = (r for r in before["GLOBAL_1_HOUR"] if r["WS"] == START + 5 * HOUR_MS)
-    assert row["SALES"] == old["SALES"] + 1
+    hour = START + 5 * HOUR_MS
+    add(own, hour, 9_000_000, [event(hour, "late")])
+    (before, whole), (sales, counts) = market_of_day, market(own, engine)
+    assert sales == before | {hour: before[hour] + 1}
     assert (counts.read, counts.set_aside) == (whole.read + 1, whole.set_aside)
 
 
@@ -291,8 +305,8 @@ def test_all_compacted_but_a_field_that_was_declared_later(
         " WINDOW TUMBLING (SIZE 1 HOUR) GROUP BY chain EMIT CHANGES;"
     )
     found, expected = (
-        recomputed(topic, request(wanted="moments", engine=kind), sql)[0]["MOMENTS"]
-        for topic in (own, day)
+        recomputed(topic, request(wanted="moments", engine=engine), sql)[0]["MOMENTS"]
+        for topic, engine in ((own, kind), (day, "duckdb"))
     )
     assert found == expected
     assert sum(row["N"] for row in found) > 2_000
@@ -316,8 +330,7 @@ def test_a_damaged_compacted_file(
         hour = expected / path.relative_to(own).parent
         for each in hour.glob(f"*+{file.partition}+*"):
             each.unlink()
-    check(own, engine, expected)
-    damaged = recomputed(own, request("1 hour", wanted="global", engine=engine))[2].damaged
+    damaged = check(own, engine, expected).damaged
     (damage,) = damaged.values()
     assert list(damaged) == [str(path)]
     assert (damage.read, damage.missing) == ((count, 0) if originals else (0, count))
@@ -333,8 +346,7 @@ def test_a_compacted_file_that_is_damaged_inside(own: Path, day: Path, engine: s
     at = times.dictionary_page_offset or times.data_page_offset
     content = path.read_bytes()
     path.write_bytes(content[:at] + b"\xff" * 8 + content[at + 8 :])
-    check(own, engine, day)
-    counts = recomputed(own, request("1 hour", wanted="global", engine=engine))[2]
+    counts = check(own, engine, day)
     assert [(path, damage.missing) for path, damage in counts.damaged.items()] == [(str(path), 0)]
 
 
@@ -348,20 +360,21 @@ def test_empty_and_damaged_files_between_good_ones(own: Path, day: Path, engine:
             bad.write_bytes(content)
             made[str(bad)] = content
     assert len(made) > 10
-    check(own, engine, day)
-    counts = recomputed(own, request("1 hour", wanted="global", engine=engine))[2]
+    counts = check(own, engine, day)
     assert counts.damaged.keys() == made.keys()
     for name, content in made.items():
         assert (counts.damaged[name].reason == "it is empty (0 bytes)") == (content == b"")
 
 
-def test_how_many_records_are_missing(own: Path, engine: str) -> None:
+def test_how_many_records_are_missing(
+    own: Path, engine: str, market_of_day: tuple[dict[int, int], Counts]
+) -> None:
     """The next file of the partition says where a file should have ended, in whichever hour it is."""
-    before = recomputed(own, request("1 hour", wanted="global", engine=engine))[2]
+    _, before = market_of_day
     paths = sorted(own.rglob(f"{TOPIC}+1+*.json.gz"))
     lost = {str(path): gzip.decompress(path.read_bytes()).count(b"\n") for path in paths[3:5]}
     for path in lost:
         Path(path).write_bytes(b"")
-    counts = recomputed(own, request("1 hour", wanted="global", engine=engine))[2]
+    _, counts = market(own, engine)
     assert {path: damage.missing for path, damage in counts.damaged.items()} == lost
     assert counts.read == before.read - sum(lost.values())
