@@ -57,6 +57,22 @@ def own(day: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(day, tmp_path / TOPIC))
 
 
+@pytest.fixture(scope="module")
+def compacted_days(day: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[bool, Path]:
+    """The day compacted, without its original files and (True) with them; not to be changed."""
+    days = {}
+    for keep in (False, True):
+        days[keep] = Path(shutil.copytree(day, tmp_path_factory.mktemp("compacted") / TOPIC))
+        compacted(days[keep], START, START + DAY_MS, keep)
+    return days
+
+
+@pytest.fixture
+def own_compacted(compacted_days: dict[bool, Path], tmp_path: Path) -> Path:
+    """A copy of the compacted day without its original files, to be changed."""
+    return Path(shutil.copytree(compacted_days[False], tmp_path / TOPIC))
+
+
 WANTED = {"duckdb": "all", "spark": "collections"}
 KINDS = {"duckdb": tuple(TABLES), "spark": ("collection", "top_assets")}
 """The tables that a test of sources computes. Spark takes seconds for each, and computes all from the same records."""
@@ -288,12 +304,11 @@ def test_every_form_by_spark(own: Path, day: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["duckdb", "spark"])
 def test_all_compacted_but_a_field_that_was_declared_later(
-    own: Path, day: Path, kind: str, tmp_path: Path
+    own_compacted: Path, day: Path, kind: str, tmp_path: Path
 ) -> None:
     needs(kind)
-    compacted(own, START, START + DAY_MS)
-    assert not list(own.rglob("*.json.gz"))
-    check(own, kind, day)
+    assert not list(own_compacted.rglob("*.json.gz"))
+    check(own_compacted, kind, day)
     sql = Path(shutil.copytree(SQL, tmp_path / "sql", ignore=shutil.ignore_patterns("*.py*", "__py*")))
     events = sql / "migrations/V001__events.sql"
     text = events.read_text()
@@ -306,7 +321,7 @@ def test_all_compacted_but_a_field_that_was_declared_later(
     )
     found, expected = (
         recomputed(topic, request(wanted="moments", engine=engine), sql)[0]["MOMENTS"]
-        for topic, engine in ((own, kind), (day, "duckdb"))
+        for topic, engine in ((own_compacted, kind), (day, "duckdb"))
     )
     assert found == expected
     assert sum(row["N"] for row in found) > 2_000
@@ -315,10 +330,10 @@ def test_all_compacted_but_a_field_that_was_declared_later(
 @pytest.mark.parametrize("content", ["cut", "nothing"])
 @pytest.mark.parametrize("originals", [False, True])
 def test_a_damaged_compacted_file(
-    own: Path, day: Path, engine: str, content: str, originals: bool, tmp_path: Path
+    compacted_days: dict[bool, Path], day: Path, engine: str, content: str, originals: bool, tmp_path: Path
 ) -> None:
     """It costs its own records only, and not even these while its originals are beside it."""
-    compacted(own, START, START + DAY_MS, keep=originals)
+    own = Path(shutil.copytree(compacted_days[originals], tmp_path / TOPIC))
     path = sorted(own.rglob("*.parquet"))[5]
     path.write_bytes(path.read_bytes()[:-100] if content == "cut" else b"")
     file = archive_file(str(path))
@@ -336,17 +351,16 @@ def test_a_damaged_compacted_file(
     assert (damage.read, damage.missing) == ((count, 0) if originals else (0, count))
 
 
-def test_a_compacted_file_that_is_damaged_inside(own: Path, day: Path, engine: str) -> None:
+def test_a_compacted_file_that_is_damaged_inside(own_compacted: Path, day: Path, engine: str) -> None:
     """The text of each record is in it once more. DuckDB's own error does not say in which file."""
-    compacted(own, START, START + DAY_MS)
-    path = sorted(own.rglob("*.parquet"))[5]
+    path = sorted(own_compacted.rglob("*.parquet"))[5]
     group = pq.read_metadata(path).row_group(0)
     columns = (group.column(number) for number in range(group.num_columns))
     times = next(column for column in columns if column.path_in_schema == "event_time")
     at = times.dictionary_page_offset or times.data_page_offset
     content = path.read_bytes()
     path.write_bytes(content[:at] + b"\xff" * 8 + content[at + 8 :])
-    counts = check(own, engine, day)
+    counts = check(own_compacted, engine, day)
     assert [(path, damage.missing) for path, damage in counts.damaged.items()] == [(str(path), 0)]
 
 
