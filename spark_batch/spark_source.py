@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 _TASKS = 4
 """Tasks for each core. There are more if the files are large."""
+_LEAST = 2 * 1024 * 1024
+"""The least packed bytes of a task. To open its database takes a worker as long as to read half of them."""
 _ROWS = 100_000
 """Approximate number of records that a worker decodes at a time."""
 _BATCH = 10_000
@@ -59,7 +61,7 @@ def text_rows(
     files, the texts are those of the original files. ``damaged`` is an accumulator (:func:`damaged_files`) of files
     that could only be read up to their damage.
     """
-    groups = list(shared_out(files, _TASKS * session.sparkContext.defaultParallelism))
+    groups = list(shared_out(files, _TASKS * session.sparkContext.defaultParallelism, _LEAST))
     rows = pa.array([list(map(asdict, group)) for group in groups], _FILES)
     # One task for each group.
     session.conf.set("spark.sql.leafNodeDefaultParallelism", max(1, len(groups)))

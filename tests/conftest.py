@@ -14,8 +14,17 @@ import structlog
 
 from tests.parts import kafka
 
-ONE_JVM = ("tests/spark_batch/", "tests/udfs/")
-"""One worker runs these files, because a Spark takes 15 s of CPU time until its code is loaded and compiled."""
+ONE_JVM = (
+    "tests/spark_batch/test_damaged_files.py",
+    "tests/spark_batch/test_hostile_names.py",
+    "tests/spark_batch/test_rec",
+    "tests/spark_batch/test_spark",
+    "tests/udfs/test_udf_bridge.py",
+    "tests/udfs/test_udf_engines.py",
+    "tests/deploy/test_buyers_sellers.py::test_recompute_on_spark",
+    "tests/sqltests/test_conformance.py::test_on_spark",
+)
+"""One worker runs these tests, because a Spark takes 15 s of CPU time until its code is loaded and compiled."""
 LONGEST = "tests/spark_batch/test_recompute_sources.py"
 """It has a Spark of its own: the worker of ONE_JVM would otherwise end long after the others."""
 LAST = "tests/sql/"
@@ -28,7 +37,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """With ``--dist loadfile``, the files of ONE_JVM but LONGEST go to one worker, one after the other."""
+    """With ``--dist loadfile``, the tests of ONE_JVM but LONGEST go to one worker, one after the other."""
     if config.getvalue("dist") != "loadfile":
         return None
     from xdist.scheduler import LoadFileScheduling

@@ -22,10 +22,15 @@ from opensea_metrics.udfs.values import Converter, reader, unfinite, writer
 
 def log_error(name: str, error: BaseException) -> None:
     """Log one line: the traceback's last line, and the place where the exception was raised."""
+    logger = logging.getLogger(f"opensea_metrics.udfs.{name}")
+    if not logger.isEnabledFor(logging.ERROR):
+        return
     last = traceback.format_exception_only(error)[-1].strip()
-    frames = traceback.extract_tb(error.__traceback__)
-    where = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
-    logging.getLogger(f"opensea_metrics.udfs.{name}").error("%s%s", last, where)
+    where = ""
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        where = f" ({frame.f_code.co_filename}:{line})"
+    logger.error("%s%s", last, where)
+
 
 FAILURES = (Exception, SystemExit)
 """What a function may raise. ``sys.exit()`` in a function must not end the program that calls it."""

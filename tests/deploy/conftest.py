@@ -6,6 +6,7 @@ import json
 import os
 import threading
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -47,15 +48,29 @@ def stub() -> Iterator[Stub]:
     server.server_close()
 
 
-@pytest.fixture
-def server_url(tmp_path: Path) -> Iterator[str]:
-    """A server to migrate: the real one at KSQLDB_URL if that is set, else an embedded one."""
+@contextmanager
+def migrated_server(data: Path) -> Iterator[str]:
+    """The URL of a server to migrate: the real one at KSQLDB_URL if that is set, else an embedded one over ``data``."""
     if url := os.environ.get("KSQLDB_URL"):
         yield url
         return
     from opensea_metrics.deploy.embedded.server import running
 
-    with running(tmp_path / "data") as url:
+    with running(data) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server for all tests of a module. A test finds what the tests before it left there."""
+    with migrated_server(tmp_path_factory.mktemp("server")) as url:
+        yield url
+
+
+@pytest.fixture
+def new_server_url(tmp_path: Path) -> Iterator[str]:
+    """A server on which nothing was applied yet."""
+    with migrated_server(tmp_path / "data") as url:
         yield url
 
 

@@ -101,9 +101,9 @@ def test_completions(tmp_path: Path, words: str, expected: list[str]) -> None:
     assert sorted(offered.split()) == sorted(expected)
 
 
-def test_reports_in_other_forms(run: Run, server_url: str, write_project: Write, tmp_path: Path) -> None:
+def test_reports_in_other_forms(run: Run, new_server_url: str, write_project: Write, tmp_path: Path) -> None:
     project = str(write_project({"V001__one.sql": V001, "V002__two.sql": V001.replace(" s ", " t ")}))
-    where = ("--sql", project, "--server", server_url)
+    where = ("--sql", project, "--server", new_server_url)
     assert run("apply", "--to", "1", *where)[0] == 0
     assert run("plan", *where, "--out", "plan.csv")[0] == 2
     head, *rows = csv.reader((tmp_path / "plan.csv").read_text().splitlines())
@@ -120,7 +120,7 @@ def test_reports_in_other_forms(run: Run, server_url: str, write_project: Write,
     assert (tmp_path / "same.csv").read_text() == "kind,object,name,related,detail\n"
     assert run("diff", *where, "--out", "same.txt")[0] == 0
     assert (tmp_path / "same.txt").read_text() == "the server matches the record\n"
-    KsqlClient(server_url).execute("DROP STREAM s;")
+    KsqlClient(new_server_url).execute("DROP STREAM s;")
     assert run("diff", *where, "--format", "csv", "--out", "drift.txt")[0] == 2
     assert (tmp_path / "drift.txt").read_text().splitlines()[1].startswith("missing,source,S,[],")
     assert run("validate", *where, "--format", "vertical", "--out", "valid.txt")[0] == 0

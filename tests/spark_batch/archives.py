@@ -20,6 +20,7 @@ from opensea_metrics.producer.archive.location import open_archive
 from opensea_metrics.producer.replay import replay
 from opensea_metrics.producer.sample import frames
 from opensea_metrics.producer.sinks import ArchiveSink
+from opensea_metrics.spark_batch.job import Counts
 from opensea_metrics.spark_batch.period import parse_window
 from opensea_metrics.spark_batch.recompute import Prepared, Request, computed, prepare
 from opensea_metrics.spark_batch.upkeep.compact import Options, compact
@@ -150,7 +151,7 @@ def recomputed(
     asked: Request,
     root: Path | None = SQL,
     variables: Mapping[str, str] | None = None,
-) -> tuple[dict[str, Rows], Prepared, Any]:
+) -> tuple[dict[str, Rows], Prepared, Counts]:
     """Every target's rows, what was done, and what was read."""
     prepared = prepare(asked, open_archive(source), root, variables)
     with ExitStack() as stack:

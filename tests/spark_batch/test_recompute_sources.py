@@ -17,6 +17,7 @@ from opensea_metrics.producer.archive.damage import Damage
 from opensea_metrics.producer.archive.errors import ArchiveError
 from opensea_metrics.producer.archive.layout import HOUR_MS, archive_file
 from opensea_metrics.producer.archive.location import open_archive
+from opensea_metrics.spark_batch.job import Counts
 from opensea_metrics.spark_batch.recompute import Request, prepare
 from tests import oracle
 from tests.metrics import TABLES
@@ -56,6 +57,22 @@ def own(day: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(day, tmp_path / TOPIC))
 
 
+@pytest.fixture(scope="module")
+def compacted_days(day: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[bool, Path]:
+    """The day compacted, without its original files and (True) with them; not to be changed."""
+    days = {}
+    for keep in (False, True):
+        days[keep] = Path(shutil.copytree(day, tmp_path_factory.mktemp("compacted") / TOPIC))
+        compacted(days[keep], START, START + DAY_MS, keep)
+    return days
+
+
+@pytest.fixture
+def own_compacted(compacted_days: dict[bool, Path], tmp_path: Path) -> Path:
+    """A copy of the compacted day without its original files, to be changed."""
+    return Path(shutil.copytree(compacted_days[False], tmp_path / TOPIC))
+
+
 WANTED = {"duckdb": "all", "spark": "collections"}
 KINDS = {"duckdb": tuple(TABLES), "spark": ("collection", "top_assets")}
 """The tables that a test of sources computes. Spark takes seconds for each, and computes all from the same records."""
@@ -65,11 +82,24 @@ def hourly(engine: str, **more: Any) -> Request:
     return request("1 hour", wanted=WANTED[engine], engine=engine, **more)
 
 
-def check(topic: Path | str, engine: str, expected: Path, **more: Any) -> None:
+def check(topic: Path | str, engine: str, expected: Path, **more: Any) -> Counts:
+    """Compare the tables with the oracle's. Returns what was read."""
     asked = hourly(engine, first=START, end=START + DAY_MS, **more)
-    tables, _, _ = recomputed(topic, asked)
+    tables, _, counts = recomputed(topic, asked)
     records = records_of(expected, (START, START + DAY_MS))
     compare(tables, "1_HOUR", oracle.compute(records, HOUR_MS), KINDS[engine])
+    return counts
+
+
+def market(topic: Path, engine: str) -> tuple[dict[int, int], Counts]:
+    """The sales of each hour, by its start in epoch ms, and what was read."""
+    tables, _, counts = recomputed(topic, request("1 hour", wanted="global", engine=engine))
+    return {row["WS"]: row["SALES"] for row in tables["GLOBAL_1_HOUR"]}, counts
+
+
+@pytest.fixture(scope="module")
+def market_of_day(day: Path, engine: str) -> tuple[dict[int, int], Counts]:
+    return market(day, engine)
 
 
 def test_a_period_reads_only_its_hours(own: Path) -> None:
@@ -148,16 +178,17 @@ def test_damaged_files_are_read_up_to_their_damage(own: Path, engine: str, tmp_p
     compare(tables, "1_HOUR", oracle.compute(records, HOUR_MS), KINDS[engine])
 
 
-def test_records_that_cannot_be_read_are_counted(own: Path, engine: str) -> None:
-    before = recomputed(own, hourly(engine))[2]
+def test_records_that_cannot_be_read_are_counted(
+    own: Path, engine: str, market_of_day: tuple[dict[int, int], Counts]
+) -> None:
+    _, before = market_of_day
     bad = [
         b"{bad", b"5", b'"text"', b"[]", b'{"event_time":null}', b"{}",
         b'{"event_time":%d,"event":"item_sold","payload":7}' % START,
         b'{"event_time":"soon","event":"item_sold"}',
     ]  # fmt: skip
     add(own, START, 7_000_000, [*bad, b"", b""])
-    asked = hourly(engine)
-    _, _, counts = recomputed(own, asked)
+    _, counts = market(own, engine)
     assert counts.set_aside - before.set_aside == len(bad)
     assert counts.read - before.read == len(bad)
     assert counts.used == before.used
@@ -243,7 +274,9 @@ def test_the_predecessors_archive(tmp_path: Path, engine: str) -> None:
 
 
 @pytest.mark.parametrize("keep", [False, True])
-def test_compacted_files_and_text_mixed(own: Path, day: Path, engine: str, keep: bool) -> None:
+def test_compacted_files_and_text_mixed(
+    own: Path, day: Path, engine: str, keep: bool, market_of_day: tuple[dict[int, int], Counts]
+) -> None:
     compacted(own, START, START + 9 * HOUR_MS, keep)
     (own / "year=2026/month=09/day=10/hour=03/_in_the_making.parquet").write_bytes(b"x")
     text = folder_of(own, START + 10 * HOUR_MS)
@@ -251,13 +284,10 @@ def test_compacted_files_and_text_mixed(own: Path, day: Path, engine: str, keep:
     assert list(folder_of(own, START).glob("*.json.gz")) == [] or keep
     check(own, engine, day)
     # A late file beside a compacted one of its hour.
-    late = event(START + 5 * HOUR_MS, "late")
-    add(own, START + 5 * HOUR_MS, 9_000_000, [late])
-    tables, _, counts = recomputed(own, request("1 hour", wanted="global", engine=engine))
-    (row,) = (r for r in tables["GLOBAL_1_HOUR"] if r["WS"] == START + 5 * HOUR_MS)
-    before, _, whole = recomputed(day, request("1 hour", wanted="global", engine=engine))
-    (old,) = (r for r in before["GLOBAL_1_HOUR"] if r["WS"] == START + 5 * HOUR_MS)
-    assert row["SALES"] == old["SALES"] + 1
+    hour = START + 5 * HOUR_MS
+    add(own, hour, 9_000_000, [event(hour, "late")])
+    (before, whole), (sales, counts) = market_of_day, market(own, engine)
+    assert sales == before | {hour: before[hour] + 1}
     assert (counts.read, counts.set_aside) == (whole.read + 1, whole.set_aside)
 
 
@@ -274,12 +304,11 @@ def test_every_form_by_spark(own: Path, day: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["duckdb", "spark"])
 def test_all_compacted_but_a_field_that_was_declared_later(
-    own: Path, day: Path, kind: str, tmp_path: Path
+    own_compacted: Path, day: Path, kind: str, tmp_path: Path
 ) -> None:
     needs(kind)
-    compacted(own, START, START + DAY_MS)
-    assert not list(own.rglob("*.json.gz"))
-    check(own, kind, day)
+    assert not list(own_compacted.rglob("*.json.gz"))
+    check(own_compacted, kind, day)
     sql = Path(shutil.copytree(SQL, tmp_path / "sql", ignore=shutil.ignore_patterns("*.py*", "__py*")))
     events = sql / "migrations/V001__events.sql"
     text = events.read_text()
@@ -291,8 +320,8 @@ def test_all_compacted_but_a_field_that_was_declared_later(
         " WINDOW TUMBLING (SIZE 1 HOUR) GROUP BY chain EMIT CHANGES;"
     )
     found, expected = (
-        recomputed(topic, request(wanted="moments", engine=kind), sql)[0]["MOMENTS"]
-        for topic in (own, day)
+        recomputed(topic, request(wanted="moments", engine=engine), sql)[0]["MOMENTS"]
+        for topic, engine in ((own_compacted, kind), (day, "duckdb"))
     )
     assert found == expected
     assert sum(row["N"] for row in found) > 2_000
@@ -301,10 +330,10 @@ def test_all_compacted_but_a_field_that_was_declared_later(
 @pytest.mark.parametrize("content", ["cut", "nothing"])
 @pytest.mark.parametrize("originals", [False, True])
 def test_a_damaged_compacted_file(
-    own: Path, day: Path, engine: str, content: str, originals: bool, tmp_path: Path
+    compacted_days: dict[bool, Path], day: Path, engine: str, content: str, originals: bool, tmp_path: Path
 ) -> None:
     """It costs its own records only, and not even these while its originals are beside it."""
-    compacted(own, START, START + DAY_MS, keep=originals)
+    own = Path(shutil.copytree(compacted_days[originals], tmp_path / TOPIC))
     path = sorted(own.rglob("*.parquet"))[5]
     path.write_bytes(path.read_bytes()[:-100] if content == "cut" else b"")
     file = archive_file(str(path))
@@ -316,25 +345,22 @@ def test_a_damaged_compacted_file(
         hour = expected / path.relative_to(own).parent
         for each in hour.glob(f"*+{file.partition}+*"):
             each.unlink()
-    check(own, engine, expected)
-    damaged = recomputed(own, request("1 hour", wanted="global", engine=engine))[2].damaged
+    damaged = check(own, engine, expected).damaged
     (damage,) = damaged.values()
     assert list(damaged) == [str(path)]
     assert (damage.read, damage.missing) == ((count, 0) if originals else (0, count))
 
 
-def test_a_compacted_file_that_is_damaged_inside(own: Path, day: Path, engine: str) -> None:
+def test_a_compacted_file_that_is_damaged_inside(own_compacted: Path, day: Path, engine: str) -> None:
     """The text of each record is in it once more. DuckDB's own error does not say in which file."""
-    compacted(own, START, START + DAY_MS)
-    path = sorted(own.rglob("*.parquet"))[5]
+    path = sorted(own_compacted.rglob("*.parquet"))[5]
     group = pq.read_metadata(path).row_group(0)
     columns = (group.column(number) for number in range(group.num_columns))
     times = next(column for column in columns if column.path_in_schema == "event_time")
     at = times.dictionary_page_offset or times.data_page_offset
     content = path.read_bytes()
     path.write_bytes(content[:at] + b"\xff" * 8 + content[at + 8 :])
-    check(own, engine, day)
-    counts = recomputed(own, request("1 hour", wanted="global", engine=engine))[2]
+    counts = check(own_compacted, engine, day)
     assert [(path, damage.missing) for path, damage in counts.damaged.items()] == [(str(path), 0)]
 
 
@@ -348,20 +374,21 @@ def test_empty_and_damaged_files_between_good_ones(own: Path, day: Path, engine:
             bad.write_bytes(content)
             made[str(bad)] = content
     assert len(made) > 10
-    check(own, engine, day)
-    counts = recomputed(own, request("1 hour", wanted="global", engine=engine))[2]
+    counts = check(own, engine, day)
     assert counts.damaged.keys() == made.keys()
     for name, content in made.items():
         assert (counts.damaged[name].reason == "it is empty (0 bytes)") == (content == b"")
 
 
-def test_how_many_records_are_missing(own: Path, engine: str) -> None:
+def test_how_many_records_are_missing(
+    own: Path, engine: str, market_of_day: tuple[dict[int, int], Counts]
+) -> None:
     """The next file of the partition says where a file should have ended, in whichever hour it is."""
-    before = recomputed(own, request("1 hour", wanted="global", engine=engine))[2]
+    _, before = market_of_day
     paths = sorted(own.rglob(f"{TOPIC}+1+*.json.gz"))
     lost = {str(path): gzip.decompress(path.read_bytes()).count(b"\n") for path in paths[3:5]}
     for path in lost:
         Path(path).write_bytes(b"")
-    counts = recomputed(own, request("1 hour", wanted="global", engine=engine))[2]
+    _, counts = market(own, engine)
     assert {path: damage.missing for path, damage in counts.damaged.items()} == lost
     assert counts.read == before.read - sum(lost.values())
