@@ -78,7 +78,7 @@ def stamped_sql(line: str) -> str:
 
 
 def _epoch_ms(json: str) -> str:
-    """``producer.envelope.epoch_ms`` of a JSON value. NULL unless the value is a text that is a time."""
+    """``producer.event_time.epoch_ms`` of a JSON value. NULL unless the value is a text that is a time."""
     text = f"CASE WHEN json_type({json}) = 'VARCHAR' THEN json_extract_string({json}, '$') END"
     # regexp_extract returns empty texts for groups that did not match, and if there is no match at all.
     return (
@@ -98,7 +98,7 @@ _MS = (
 
 
 def _usual_ms(text: str) -> str:
-    """``producer.envelope.epoch_ms`` of a text of the usual form, in a tenth of the time. NULL for any other text."""
+    """``producer.event_time.epoch_ms`` of a text of the usual form, in a tenth of the time. NULL for any other text."""
     return f"CASE WHEN regexp_full_match({text}, '{_USUAL}') THEN epoch_ms(TRY_CAST({text} AS TIMESTAMP)) END"
 
 

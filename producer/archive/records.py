@@ -48,13 +48,6 @@ def topic_files(root: Path, topic: str) -> list[ArchiveFile]:
     return archive.files() if Path(archive.root).exists() else []
 
 
-def topic_values(root: Path, topic: str) -> Iterator[bytes]:
-    """The values of a topic in topic order. Raises Damaged at a file that cannot be read to its end."""
-    archive = topic_archive(root, topic)
-    for file in topic_files(root, topic):
-        yield from (record.value for record in records(archive, file))
-
-
 def records(archive: Archive, file: ArchiveFile, progress: Progress = lambda _: None) -> Iterator[ArchivedRecord]:
     """The records of a file in the order of their offsets. Calls ``progress`` with the bytes read so far.
 

@@ -277,7 +277,7 @@ def test_any_rows(client: Client) -> None:
     def post(body: bytes) -> None:
         reply = client.post("/inserts-stream", content=b'{"target":"s"}\n' + body)
         assert reply.status_code == 200
-        for line in reply.text.splitlines():
+        for line in reply.content.splitlines():
             answer = json.loads(line)
             assert answer["status"] == "ok" or answer["error_code"] == 40000
 

@@ -9,7 +9,6 @@ from opensea_metrics.producer.archive.records import (
     records,
     topic_archive,
     topic_files,
-    topic_values,
 )
 
 
@@ -19,8 +18,10 @@ def files(root: Path, topic: str) -> list[Path]:
 
 
 def lines(root: Path, topic: str) -> Iterator[bytes]:
-    """The values of a topic, in topic order."""
-    return topic_values(root, topic)
+    """The values of a topic, in topic order. Raises Damaged at a file that cannot be read to its end."""
+    archive = topic_archive(root, topic)
+    for file in topic_files(root, topic):
+        yield from (record.value for record in records(archive, file))
 
 
 def lines_of(root: Path, topic: str) -> list[list[bytes]]:

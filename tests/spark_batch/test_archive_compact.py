@@ -20,7 +20,6 @@ import pytest
 
 from opensea_metrics.deploy import cli
 from opensea_metrics.producer.archive.layout import HOUR_MS
-from opensea_metrics.producer.archive.records import topic_values
 from opensea_metrics.producer.archive.writer import ArchiveWriter
 from opensea_metrics.producer.recording import Recording
 from opensea_metrics.spark_batch.upkeep import lock
@@ -34,6 +33,7 @@ from opensea_metrics.spark_batch.upkeep.writing import write
 from opensea_metrics.sql.language.catalog.changes import check as check_project
 from opensea_metrics.sql.language.catalog.sources import Source as Stream
 from opensea_metrics.sql.language.project.project import load_project
+from tests.producer.files import lines as values_of
 from tests.spark_batch.places import (
     LATER,
     TEN,
@@ -477,17 +477,17 @@ def test_the_producer_goes_on_and_replays(tmp_path: Path, disk: Place, stream: S
     with ArchiveWriter(tmp_path, TOPIC) as first:
         for number in range(20):
             first.write(None, TEN + number, event(TEN + number, number))
-    lines = list(topic_values(tmp_path, TOPIC))
+    values = list(values_of(tmp_path, TOPIC))
     done(disk, stream)
     assert disk.names() == [".lock", parquet(0, 0, 0, 20)]
-    assert list(topic_values(tmp_path, TOPIC)) == lines
+    assert list(values_of(tmp_path, TOPIC)) == values
     recording = Recording(tmp_path)
-    assert list(recording.frames()) == lines
+    assert list(recording.frames()) == values
     assert recording.read_bytes == recording.total_bytes
     with ArchiveWriter(tmp_path, TOPIC) as second:
         second.write(None, TEN, event(TEN, 20))
     assert name(0, 0, 20) in disk.names()
-    assert list(topic_values(tmp_path, TOPIC)) == [*lines, event(TEN, 20)]
+    assert list(values_of(tmp_path, TOPIC)) == [*values, event(TEN, 20)]
 
 
 def test_the_predecessors_archive(place: Place, stream: Stream) -> None:

@@ -31,7 +31,7 @@ def create(
 
     Its columns are the keys, the accumulators, ``_ts``, and ``_off``, the offset of a row's last change. With EMIT
     FINAL, ``_off`` is NULL until the row is final, and ``_partition`` is the partition of the row's stream time. A
-    state in parts also has ``_part``: see :mod:`topics.state_rows`.
+    state in parts also has ``_part``: see :mod:`deploy.embedded.topics.state_rows`.
     """
     rows = relation or feeds.nothing(grouping.analysis.source)
     grouping, rows = _tracked(grouping, rows, stream_time(grouping.analysis, {}))

@@ -33,7 +33,7 @@ class Log:
     """The rows that a query creates from JSON, in chunks. Old chunks can be dropped as a whole.
 
     A chunk also holds unreadable records, with the columns ``UNREADABLE``, in which ``_failed`` gives the reason, and
-    records without a value (:mod:`deploy.embedded.passing`).
+    records without a value (:mod:`.passing`).
     ``id`` names the query that writes the log.
 
     A row's number is the sum of its DuckDB row number and the chunk's base. This works because no row of a chunk is

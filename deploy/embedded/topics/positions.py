@@ -62,7 +62,7 @@ class KnownPositions:
         self._known: dict[str, Positions] = {}
         self._ends: dict[str, StateEnd] = {}
         self.parts: dict[str, list[list[PartSpan]]] = {}
-        """The parts of each query's state: see :mod:`queries.state_parts`."""
+        """The parts of each query's state: see :mod:`deploy.embedded.queries.state_parts`."""
 
     def of(self, cursor: duckdb.DuckDBPyConnection, reader_id: str) -> Positions:
         """:func:`positions` of a reader."""

@@ -4,7 +4,7 @@
 - Records of topics with RETENTION_MS that are older than this, by the clock. Logs lose whole chunks, as Kafka deletes
   whole segments. Without RETENTION_MS a topic keeps its records: Kafka's default of 7 days would immediately delete
   replayed events.
-- Chunks of logs that all queries have read and that can be rebuilt from files: see :mod:`deploy.embedded.chunks`.
+- Chunks of logs that all queries have read and that can be rebuilt from files: see :mod:`.chunks`.
 
 It also merges the register's many small segments of a growing file into a few large segments.
 
