@@ -26,6 +26,8 @@ from opensea_metrics.sql.language.lowering.duckdb.selects import Grouping
 from opensea_metrics.sql.language.lowering.duckdb.stream_time import stream_time
 
 _DELTA = "family_delta"
+_FEW = 10_000
+"""Rows of state that can stay in memory until the next family's."""
 
 
 def absorb(
@@ -64,7 +66,8 @@ def absorb(
         cursor.execute(_parts_added(column, changes) if alike.is_in_parts else _merged(keyed, changes))
     for change in changes:
         places.reached_in_state(change.query_id, change.end_after)
-    cursor.execute(f"DROP TABLE {_DELTA}")  # the next family needs the memory
+    if sum(change.count for change in changes) > _FEW:
+        cursor.execute(f"DROP TABLE {_DELTA}")  # the next family needs the memory
     return results
 
 
@@ -101,6 +104,10 @@ class _Change:
         """The end of the state with these rows. Each of them becomes one row."""
         return StateEnd(self.end.number + self.count, max(self.last, self.end.window or self.last))
 
+    def older(self) -> str:
+        """The rows of the state that may have to be merged, as FROM and WHERE."""
+        return f"FROM {self.table} WHERE _ws BETWEEN {self.first} AND {self.last}"
+
     def insertion(self, column: str, rows: str) -> str:
         """Inserts rows into the state. They are numbered by window, so readers of changes see time go forward."""
         order = " ORDER BY _ws" if self.first < self.last else ""
@@ -124,37 +131,31 @@ def _merged(keyed: Grouping, changes: Sequence[_Change]) -> str:
     """A statement that merges the rows of ``_DELTA`` into states.
 
     DuckDB promises no order of its parts. So the deletions read the merged rows: these exist only after all older rows
-    were read. The numbers tell the older rows from the inserted ones, which must stay.
+    were read. ``_row`` is the older row's place in its table.
     """
     column = keyed.group[-1]
-    keys = [key for key in keyed.keys if key != column]
     older = [change for change in changes if change.has_older]
-    known = " UNION ALL BY NAME ".join(
-        f"SELECT * EXCLUDE (_off), {change.number} AS {column} FROM {change.table}"
-        f" WHERE _ws BETWEEN {change.first} AND {change.last}"
-        for change in older
-    )
     deletions, insertions = [], []
     for change in changes:
         rows = []
         if change.has_older:
-            rows.append(f"SELECT * FROM changed WHERE {column} = {change.number}")
-            same = " AND ".join(f"old.{key} = new.{key}" for key in keys)
-            deletions.append(
-                f"DELETE FROM {change.table} AS old USING changed AS new WHERE new.{column} = {change.number}"
-                f" AND old._ws BETWEEN {change.first} AND {change.last} AND {same} AND old._off < {change.end.number}"
-            )
+            own = f"FROM changed WHERE {column} = {change.number}"
+            rows.append(f"SELECT * EXCLUDE (_row) {own}")
+            deletions.append(f"DELETE {change.older()} AND rowid IN (SELECT _row {own})")
         if change.has_newer:
             after = f" AND _ws > {change.end.window}" if change.has_older else ""
             rows.append(f"SELECT * FROM {_DELTA} WHERE {column} = {change.number}{after}")
         insertions.append(change.insertion(column, " UNION ALL BY NAME ".join(rows)))
     if not older:
         return _together(insertions)
-    rows_before = f"SELECT 0 AS _src, * FROM ({known}) SEMI JOIN {_DELTA} USING ({', '.join(keyed.keys)})"
+    known = " UNION ALL BY NAME ".join(
+        f"SELECT * EXCLUDE (_off), {change.number} AS {column}, rowid AS _row {change.older()}" for change in older
+    )
+    before = f"SELECT 0 AS _src, * FROM ({known}) SEMI JOIN {_DELTA} USING ({', '.join(keyed.keys)})"
     all_of_them = len(older) == len(changes) and not any(change.has_newer for change in older)
     parts = " OR ".join(f"({column} = {change.number} AND _ws <= {change.end.window})" for change in older)
-    rows_now = f"SELECT 1 AS _src, * FROM {_DELTA} WHERE {'true' if all_of_them else parts}"
-    changed = keyed.merge(f"{rows_before} UNION ALL BY NAME {rows_now}")
+    now = f"SELECT 1 AS _src, *, NULL::BIGINT AS _row FROM {_DELTA} WHERE {'true' if all_of_them else parts}"
+    changed = replace(keyed, carried=("_row",)).merge(f"{before} UNION ALL BY NAME {now}")
     return _together([*deletions, *insertions], f"changed AS MATERIALIZED ({changed})")
 
 
