@@ -10,7 +10,8 @@ import duckdb
 import pytest
 
 from opensea_metrics.deploy.embedded.queries import aggregation
-from opensea_metrics.deploy.embedded.queries.families import Member, absorb, families, sliced
+from opensea_metrics.deploy.embedded.queries.families import absorb
+from opensea_metrics.deploy.embedded.queries.members import Member, families_of, sliced
 from opensea_metrics.deploy.embedded.topics import state_rows
 from opensea_metrics.deploy.embedded.topics.log_tables import state_table
 from opensea_metrics.deploy.embedded.topics.positions import STREAM_TIME, KnownPositions
@@ -93,7 +94,7 @@ def test_the_same_rows_as_one_by_one(
             query.id: {ReadPosition(STREAM_TIME, place): time for place, time in seen.get(query.id, {}).items()}
             for query in chosen
         }
-        (family,) = families(Member(query, given[query.id], known[query.id]) for query in chosen)
+        (family,) = families_of(Member(query, given[query.id], known[query.id]) for query in chosen)
         results = absorb(cursor, family, places)
         for member, (times, dropped) in zip(family, results, strict=True):
             query = member.query
@@ -122,7 +123,7 @@ def members(columns: str, windows: tuple[str, ...]) -> list[Member]:
 
 
 def test_larger_windows_are_merged_from_slices() -> None:
-    (family,) = families(members(COLUMNS, WINDOWS))
+    (family,) = families_of(members(COLUMNS, WINDOWS))
     sizes = [member.window.size // SECOND for member in family]
     assert {sizes[number]: sizes[other] for number, other in sliced(family).items()} == {10: 5, 15: 5, 30: 5}
     assert len(sliced(family)) == 4
@@ -136,10 +137,10 @@ def test_larger_windows_are_merged_from_slices() -> None:
     ],
 )
 def test_without_slices(columns: str, windows: tuple[str, ...]) -> None:
-    (family,) = families(members(columns, windows))
+    (family,) = families_of(members(columns, windows))
     assert sliced(family) == {}
 
 
 def test_only_windows_and_sources_differ_in_a_family() -> None:
     counts, sums = members("g, COUNT(*) AS c", WINDOWS[:2]), members("g, SUM(v) AS s", WINDOWS[:1])
-    assert list(families([*counts, *sums])) == [counts, sums]
+    assert list(families_of([*counts, *sums])) == [counts, sums]

@@ -12,7 +12,8 @@ import duckdb
 import pytest
 
 from opensea_metrics.deploy.embedded.queries import aggregation, state_parts
-from opensea_metrics.deploy.embedded.queries.families import Member, absorb, families
+from opensea_metrics.deploy.embedded.queries.families import absorb
+from opensea_metrics.deploy.embedded.queries.members import Member, families_of
 from opensea_metrics.deploy.embedded.storage import transaction
 from opensea_metrics.deploy.embedded.topics import retention, state_rows
 from opensea_metrics.deploy.embedded.topics.log_tables import state_table
@@ -88,7 +89,7 @@ class Run:
             Member(query, relation, {ReadPosition(STREAM_TIME, p): t for p, t in self.seen.get(query.id, {}).items()})
             for query in self.queries
         ]
-        (family,) = families(members)
+        (family,) = families_of(members)
         results = absorb(self.cursor, family, self.places)
         numbers = self.rows()
         state_parts.merge_some(self.cursor, self.queries, self.places)

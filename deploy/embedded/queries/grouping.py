@@ -12,7 +12,7 @@ from opensea_metrics.deploy.embedded.queries import (
     replaced_rows,
     state_parts,
 )
-from opensea_metrics.deploy.embedded.queries.families import Member
+from opensea_metrics.deploy.embedded.queries.members import Member, can_be_member, families_of
 from opensea_metrics.deploy.embedded.queries.ordered.sending import needs_all, send
 from opensea_metrics.deploy.embedded.topics import feeds, log_tables, readers, state_rows
 from opensea_metrics.deploy.embedded.topics.positions import (
@@ -53,11 +53,11 @@ def merge_all(
     in_parts: list[Query] = []
     alike: list[Member] = []
     for member in members:
-        if families.can_be_member(member.query):
+        if can_be_member(member.query):
             alike.append(member)
         else:
             counters[member.query.id] = merge(cursor, catalog, member.query, member.relation, member.known)
-    for family in families.families(alike):
+    for family in families_of(alike):
         sent = [_send_all(cursor, catalog, member.query, member.relation) for member in family]
         results = families.absorb(cursor, family, places)
         for member, (receivers, first), (times, late) in zip(family, sent, results, strict=True):

@@ -14,7 +14,7 @@ import duckdb
 
 from opensea_metrics.deploy.embedded import failures
 from opensea_metrics.deploy.embedded.queries import aggregation, grouping
-from opensea_metrics.deploy.embedded.queries.families import Member
+from opensea_metrics.deploy.embedded.queries.members import Member
 from opensea_metrics.deploy.embedded.queries.ordered import moving
 from opensea_metrics.deploy.embedded.storage import transaction
 from opensea_metrics.deploy.embedded.topics import (

@@ -178,9 +178,8 @@ def all_changes(reads: Sequence[tuple[ChangesRead, Mapping[str, int]]]) -> str:
     rows, added = [], list(reads[0][1])
     for read, constants in reads:
         query = read.changes.query
-        values = ", ".join(f"{constant} AS {name}" for name, constant in constants.items())
-        state = selects.grouping(query.analysis).with_end(state_rows.rows(query, read.low, read.high))
-        rows.append(f"SELECT *, {values} FROM ({state})")
+        values = [f"{constant} AS {name}" for name, constant in constants.items()]
+        rows.append(selects.grouping(query.analysis).with_end(state_rows.rows(query, read.low, read.high), values))
     first = reads[0][0]
     grouping = selects.grouping(first.changes.query.analysis)
     finished = grouping.finish_with_end(" UNION ALL BY NAME ".join(rows), added)

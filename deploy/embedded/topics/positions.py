@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -25,6 +26,15 @@ def positions(cursor: duckdb.DuckDBPyConnection, reader_id: str) -> dict[ReadPos
         "SELECT feed, partition, position FROM meta.positions WHERE query = ?", [reader_id]
     ).fetchall()
     return {ReadPosition(feed, partition): number for feed, partition, number in rows}
+
+
+def all_positions(cursor: duckdb.DuckDBPyConnection) -> dict[str, Positions]:
+    """:func:`positions` of all readers that have any, by their ids."""
+    result: defaultdict[str, dict[ReadPosition, int]] = defaultdict(dict)
+    rows = cursor.execute("SELECT query, feed, partition, position FROM meta.positions").fetchall()
+    for reader_id, feed, partition, number in rows:
+        result[reader_id][ReadPosition(feed, partition)] = number
+    return dict(result)
 
 
 def stream_times(known: Positions) -> dict[int, int]:

@@ -45,4 +45,5 @@ def is_sent(catalog: Catalog, reader: Reader) -> bool:
 
 def receivers(catalog: Catalog, table: str) -> list[Reader]:
     """The readers to which the query that computes a table sends its changes."""
-    return [reader for reader in readers(catalog) if reader.source.name == table and is_sent(catalog, reader)]
+    reading = [reader for query in catalog.readers(table) for reader in readers_of(query)]
+    return [reader for reader in reading if reader.source.name == table and is_sent(catalog, reader)]

@@ -24,7 +24,7 @@ from opensea_metrics.deploy.embedded.storage import transaction
 from opensea_metrics.deploy.embedded.topics import chunks, feeds, log_tables, readers, record_store
 from opensea_metrics.deploy.embedded.topics.feeds import LeftRows
 from opensea_metrics.deploy.embedded.topics.logs import Log
-from opensea_metrics.deploy.embedded.topics.positions import positions
+from opensea_metrics.deploy.embedded.topics.positions import all_positions
 from opensea_metrics.deploy.embedded.topics.record_topic import Positions, ReadPosition
 from opensea_metrics.deploy.embedded.topics.stored_topic import RECORDS, StoredTopics
 from opensea_metrics.sql.language.catalog.catalog import Query
@@ -45,7 +45,7 @@ def sweep(
     ``clients`` are the positions of clients' queries, by topic. If ``files_stay`` is false, rows that could be rebuilt
     from files stay in the database. Each step has its own transaction.
     """
-    reached = {reader.id: positions(cursor, reader.id) for reader in readers.readers(topics.catalog)}
+    reached = _reached_by_all(cursor, topics)
     for query in topics.catalog.queries.values():
         if query.analysis.is_aggregation and query.analysis.window:
             keeps_replaced = feeds.keeps_replaced(topics.catalog, query)
@@ -76,11 +76,17 @@ def delete_read_files(
     A topic's files are deleted only if at least one query over the topic is running, and all of these have read them.
     The newest file of a topic stays. Files from which rows may have to be rebuilt stay too.
     """
-    reached = {reader.id: positions(cursor, reader.id) for reader in readers.readers(topics.catalog)}
+    reached = _reached_by_all(cursor, topics)
     for topic in {reader.source.topic for reader in readers.readers(topics.catalog)}:
         reading = [*_readers(topics, topic, reached), *clients.get(topic, ())]
         read = _least(reading, FILES, range(topics.topic(topic).partitions()))
         topics.register.delete_read(cursor, topic, read, oldest, chunks.files_needed(cursor, topics.catalog, topic))
+
+
+def _reached_by_all(cursor: duckdb.DuckDBPyConnection, topics: StoredTopics) -> dict[str, Positions]:
+    """The positions of the readers of all running queries, by their ids."""
+    known = all_positions(cursor)
+    return {reader.id: known.get(reader.id, {}) for reader in readers.readers(topics.catalog)}
 
 
 def _forget_windows(

@@ -24,7 +24,8 @@ def rows(query: Query, low: int | None = None, high: int | None = None, keys: st
     grouping, table = selects.grouping(query.analysis), state_table(query.id)
     wanted = f" WHERE _k0 IN ({keys})" if keys else ""
     if not grouping.is_in_parts:
-        return f"SELECT * FROM (SELECT * FROM {table}{between(low, high)}){wanted}"
+        rows = f"SELECT * FROM {table}{between(low, high)}"
+        return f"SELECT * FROM ({rows}){wanted}" if wanted else rows
     rows = f"SELECT * EXCLUDE (_part) FROM {table}{wanted}"
     in_parts = f"(SELECT DISTINCT _ws FROM {table} WHERE _part) USING (_ws)"
     whole = f"SELECT * FROM ({rows}) ANTI JOIN {in_parts}{between(low, high)}"

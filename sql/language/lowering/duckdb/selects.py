@@ -160,12 +160,12 @@ class Grouping:
         """One row of state for each key, with the ``_off`` of its newest part. The parts have ``_off`` too."""
         return replace(self, carried=("_off",)).merge(f"SELECT *, _off AS _src FROM ({parts})")
 
-    def with_end(self, rows: str) -> str:
-        """Rows of state with the end of their window, ``_we``."""
+    def with_end(self, rows: str, added: Sequence[str] = ()) -> str:
+        """Rows of state with the end of their window, ``_we``, and the ``added`` columns."""
         window = self.analysis.window
-        if window is None or window.is_session:
-            return rows
-        return f"SELECT *, {selects.window_end(window)} AS _we FROM ({rows})"
+        if window is not None and not window.is_session:
+            added = [f"{selects.window_end(window)} AS _we", *added]
+        return f"SELECT *, {', '.join(added)} FROM ({rows})" if added else rows
 
     def finish(self, rows: str) -> str:
         """The SELECT's columns, computed from rows of state that have ``_off``."""
