@@ -50,12 +50,12 @@ _LANES = 4
 """The most lanes. Each needs about 30 MB."""
 _LEAST = 8 * 1024 * 1024
 """The least packed bytes in a group, so that planning its statements takes little time."""
-_PIECE = 200_000
-"""Rows of results that later groupings read at a time."""
-_THREADS = 2
-"""For results, at most: each thread holds lists of its own of the rows at hand."""
+_PIECE = 100_000
+"""Rows of results that later groupings read at a time. With more rows, lists exceed the share of a thread's memory from
+which on DuckDB groups in twice the time."""
 _RESULTS = 2
-"""The number of results that are computed at the same time. Most have too few rows for two threads."""
+"""The number of results that are computed at the same time, each by one thread. Most have too few rows for two threads.
+A result that is computed alone has them all. Each thread holds lists of its own of the rows at hand."""
 
 
 @contextmanager
@@ -219,7 +219,8 @@ class DuckDbResults:
             except BaseException:
                 self.stop()
                 raise
-        self._database.execute(f"SET threads = {min(processors, _THREADS)}")
+        results = 1 if self._pipeline.is_ordered else min(_RESULTS, len(self._names) or 1)
+        self._database.execute(f"SET threads = {max(1, min(processors, _RESULTS) // results)}")
 
     def _take(
         self, numbered: tuple[int, Sequence[ArchiveFile]], finished: Callable[[ArchiveFile], None]
