@@ -111,7 +111,7 @@ def check(url: str) -> None:
 
 
 def _check_folder(path: Path) -> None:
-    """Raises OSError unless the folder is writable. If it does not exist, that holds for the nearest parent that does."""
+    """Raises OSError unless the folder, or its nearest parent that exists, is writable."""
     while not path.exists() and path != path.parent:
         path = path.parent
     if not path.is_dir():
