@@ -27,7 +27,7 @@ from opensea_metrics.producer.archive.layout import ArchiveFile
 from opensea_metrics.spark_batch import chunks, staging
 from opensea_metrics.spark_batch.chunks import Attempts, Chunk
 from opensea_metrics.spark_batch.duckdb_ordered import DuckDbOrdered
-from opensea_metrics.spark_batch.groups import shared_out
+from opensea_metrics.spark_batch.groups import for_lanes
 from opensea_metrics.spark_batch.job import BatchJob, Counts, Progress, Table, adding_up, counted
 from opensea_metrics.spark_batch.memory import Memory
 from opensea_metrics.spark_batch.ordered import OrderedQueries
@@ -48,18 +48,14 @@ from opensea_metrics.udfs import duckdb as duckdb_udfs
 
 _LANES = 4
 """The most lanes. Each needs about 30 MB."""
-_GROUPS = 4
-"""Groups per lane, unless their files are too small, so that no lane waits long for the others."""
-_COMPACTED_GROUPS = 2
-"""The same for compacted files. Their records take little time beside the planning of a group's statements."""
 _LEAST = 8 * 1024 * 1024
 """The least packed bytes in a group, so that planning its statements takes little time."""
-_PIECE = 200_000
-"""Rows of results that later groupings read at a time."""
-_THREADS = 2
-"""For results, at most: each thread holds lists of its own of the rows at hand."""
+_PIECE = 100_000
+"""Rows of results that later groupings read at a time. With more rows, lists exceed the share of a thread's memory from
+which on DuckDB groups in twice the time."""
 _RESULTS = 2
-"""The number of results that are computed at the same time. Most have too few rows for two threads."""
+"""The number of results that are computed at the same time, each by one thread. Most have too few rows for two threads.
+A result that is computed alone has them all. Each thread holds lists of its own of the rows at hand."""
 
 
 @contextmanager
@@ -211,9 +207,9 @@ class DuckDbResults:
         """
         processors = number(self._database, "SELECT current_setting('threads')")
         most = min(max(2, processors), _LANES)  # with two lanes, one can wait for a bucket
+        # Records of compacted files take little time beside the planning of a group's statements: few groups.
         are_compacted = all(file.form == "parquet" for file in self._job.files)
-        per_lane = _COMPACTED_GROUPS if are_compacted else _GROUPS
-        groups = list(shared_out(self._job.files, per_lane * most, _LEAST)) or [[]]
+        groups = list(for_lanes(self._job.files, most, are_compacted, _LEAST)) or [[]]
         lanes = min(most, len(groups))
         self._database.execute(f"SET threads = {max(1, processors - lanes + 1)}")
         take = partial(self._take, finished=adding_up(self._job.files, progress))
@@ -223,7 +219,8 @@ class DuckDbResults:
             except BaseException:
                 self.stop()
                 raise
-        self._database.execute(f"SET threads = {min(processors, _THREADS)}")
+        results = 1 if self._pipeline.is_ordered else min(_RESULTS, len(self._names) or 1)
+        self._database.execute(f"SET threads = {max(1, min(processors, _RESULTS) // results)}")
 
     def _take(
         self, numbered: tuple[int, Sequence[ArchiveFile]], finished: Callable[[ArchiveFile], None]

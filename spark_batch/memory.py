@@ -10,7 +10,7 @@ import duckdb
 
 from opensea_metrics.core.errors import OpenSeaMetricsError
 
-_LEAST = 300_000_000
+_LEAST = 350_000_000
 """Bytes. Data beyond that goes to disk, except the state of aggregates for the current groups."""
 
 Item = TypeVar("Item")

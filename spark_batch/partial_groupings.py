@@ -15,6 +15,10 @@ from opensea_metrics.sql.language.lowering.duckdb.stream_time import StreamTime
 
 _ROWS = 500_000
 """The least number of rows of parts that is worth merging."""
+_SEARCHED = 20_000
+"""The least number of rows in which a search for windows of one part only is worth its time."""
+_SHARED = 1_000
+"""The most windows of several parts that a statement names."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,7 @@ class PartialGroupings:
         """Add a part whose rows come after those of the earlier parts."""
         self.parts.append(part)
         if sum(existing.rows for existing in self.parts) > max(_ROWS, 2 * self.merged):
-            merging = partial(_kept, self.database, f"merging {self.query.id}", self._whole())
+            merging = partial(_kept, self.database, f"merging {self.query.id}", self._whole(self.database))
             whole = self.memory.enough(merging)
             self._drop(self.database)
             merged = quoted(f"merged {self.query.id}")
@@ -69,7 +73,7 @@ class PartialGroupings:
         ``connection`` is one of the database.
         """
         grouping = selects.grouping(self.query.analysis)
-        rows = self.parts[0].table if len(self.parts) == 1 else f"({self._whole()})"
+        rows = self.parts[0].table if len(self.parts) == 1 else f"({self._whole(connection)})"
         order = "ORDER BY _ws" if self.query.analysis.window else ""
         # Without an order of its own, row_number() numbers the rows as they come. So they are sorted only once.
         numbered = f"SELECT *, row_number() OVER () AS _off FROM (SELECT * FROM {rows} {order})"
@@ -77,10 +81,33 @@ class PartialGroupings:
         self.memory.enough(partial(_kept, connection, name, finished))
         self._drop(connection)
 
-    def _whole(self) -> str:
+    def _whole(self, connection: duckdb.DuckDBPyConnection) -> str:
         """A query for one row for each key of all the parts."""
-        rows = (f"SELECT *, {at} AS _src FROM {part.table}" for at, part in enumerate(self.parts))
-        return selects.grouping(self.query.analysis).merge(" UNION ALL ".join(rows))
+        grouping = selects.grouping(self.query.analysis)
+        shared = self._shared_windows(connection)
+        if shared is None:
+            return grouping.merge(self._rows("true"))
+        # Rows of the other windows need no merge. An archive is in the order of time, so most windows are in one part.
+        windows = ", ".join(map(str, shared))
+        alone = f"SELECT * EXCLUDE (_src) FROM ({self._rows(f'_ws NOT IN ({windows})' if shared else 'true')})"
+        if not shared:
+            return alone
+        return f"{alone} UNION ALL BY NAME ({grouping.merge(self._rows(f'_ws IN ({windows})'))})"
+
+    def _rows(self, condition: str) -> str:
+        """The parts' rows that meet a condition, with the number of their part in ``_src``."""
+        rows = (f"SELECT *, {at} AS _src FROM {part.table} WHERE {condition}" for at, part in enumerate(self.parts))
+        return " UNION ALL ".join(rows)
+
+    def _shared_windows(self, connection: duckdb.DuckDBPyConnection) -> list[int] | None:
+        """The starts of the windows that several parts have. None if a search for them is not worth its time."""
+        window = self.query.analysis.window
+        if window is None or window.is_session or sum(part.rows for part in self.parts) < _SEARCHED:
+            return None
+        windows = " UNION ALL ".join(f"SELECT DISTINCT _ws FROM {part.table}" for part in self.parts)
+        shared = f"SELECT _ws FROM ({windows}) GROUP BY _ws HAVING count(*) > 1 LIMIT {_SHARED + 1}"
+        starts = [start for (start,) in connection.execute(shared).fetchall()]
+        return starts if len(starts) <= _SHARED else None
 
     def _drop(self, connection: duckdb.DuckDBPyConnection) -> None:
         for part in self.parts:

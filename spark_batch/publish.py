@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import csv
+import errno
 import io
 import os
 import uuid
@@ -94,6 +95,42 @@ class _Bucket:
             file.discard()
 
 
+def check(url: str) -> None:
+    """Check that files can be written to a folder or bucket, before a run computes them. Writes nothing.
+
+    Raises PublishError.
+    """
+    place = open_archive(url)
+    with _failures(url):
+        if place.s3 is None:
+            _check_folder(Path(place.root))
+            return
+        bucket, _, key = f"{place.root}/{RUN}".partition("/")
+        upload = place.fs.call_s3("create_multipart_upload", Bucket=bucket, Key=key)
+        place.fs.call_s3("abort_multipart_upload", Bucket=bucket, Key=key, UploadId=upload["UploadId"])
+
+
+def _check_folder(path: Path) -> None:
+    """Raises OSError unless the folder, or its nearest parent that exists, is writable."""
+    while not path.exists() and path != path.parent:
+        path = path.parent
+    if not path.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+
+@contextmanager
+def _failures(url: str) -> Iterator[None]:
+    """Raises PublishError for errors of a disk or bucket."""
+    try:
+        yield
+    except Exception as error:
+        if is_of_storage(error):
+            raise PublishError(f"Cannot write results to {url}: {reason(error)}") from error
+        raise
+
+
 @contextmanager
 def published(url: str) -> Iterator[Folder]:
     """A folder whose files appear when the block ends, and not at all if it fails. Raises PublishError."""
@@ -101,15 +138,14 @@ def published(url: str) -> Iterator[Folder]:
     folder: Folder = (
         _LocalFolder(Path(place.root)) if place.s3 is None else _Bucket(place.fs, place.root)
     )
-    try:
-        yield folder
-        folder.publish()
-    except BaseException as error:
-        with suppress(Exception):  # the first error is the one to report
-            folder.discard()
-        if is_of_storage(error):
-            raise PublishError(f"Cannot write results to {url}: {reason(error)}") from error
-        raise
+    with _failures(url):
+        try:
+            yield folder
+            folder.publish()
+        except BaseException:
+            with suppress(Exception):  # the first error is the one to report
+                folder.discard()
+            raise
 
 
 Writer = Callable[[BinaryIO, pa.Schema, Iterable[pa.RecordBatch]], int]

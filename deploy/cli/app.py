@@ -11,11 +11,11 @@ Exit codes:
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from typing import Annotated
 
 import typer
@@ -47,6 +47,8 @@ app = typer.Typer(
 
 def _show_version(wanted: bool) -> None:
     if wanted:
+        from importlib.metadata import version
+
         say(f"opensea-metrics {version('opensea-metrics')}")
         raise typer.Exit
 
@@ -107,7 +109,11 @@ def main() -> None:
     write_any_character()
     code: int | str | None
     try:
+        # Modules stay as long as the process, so the garbage collector need not look at them.
+        gc.disable()
         _load_for(sys.argv[1:], os.environ)
+        gc.freeze()
+        gc.enable()
         app(prog_name=app.info.name)
     except (ChangesPending, FaultsShown):
         code = 2

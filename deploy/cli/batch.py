@@ -156,21 +156,24 @@ def recompute(
         as_streamed=late is LateRecords.AS_STREAMED,
     )
     prepared = prepare(request, open_archive(source or archive(sql, variables)), sql, variables)
+    files = [(form, url) for form, url in (("parquet", to_parquet), ("ndjson", to_json), ("csv", to_csv)) if url]
+    for _, url in files:
+        publish.check(url)
     if to_kafka:
         _check_json(prepared)
     began = time.time()
     size = sum(file.size for file in prepared.job.files)
     with ExitStack() as stack:
+        stack.enter_context(progress.ending_in_order())
         with progress.bar(f"reading {size_text(size)}", size, "bytes") as update:
             results = stack.enter_context(computed(prepared, lambda done, _: update(done)))
-        for form, url in (("parquet", to_parquet), ("ndjson", to_json), ("csv", to_csv)):
-            if url:
-                _write(prepared, results, form, url, began)
+        for form, url in files:
+            _write(prepared, results, form, url, began)
         if to_kafka:
             _send(prepared, results)
         if to_cassandra:
             _insert(prepared, results)
-        if not (to_parquet or to_json or to_csv or request.long_form):
+        if not (files or request.long_form):
             for name in prepared.tables:
                 table = results.table(name)
                 show_table(name, table.schema, table.batches, _moments(prepared).of_source(name))

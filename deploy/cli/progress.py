@@ -93,6 +93,20 @@ def stopping() -> Iterator[Callable[[], bool]]:
 
 
 @contextmanager
+def ending_in_order() -> Iterator[None]:
+    """SIGTERM ends the block as Ctrl-C does, so temporary files are deleted. The exit code is that of the signal."""
+
+    def end(number: int, _: object) -> None:
+        sys.exit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
 def bar(
     description: str, total: int | None = None, unit: str = "frames"
 ) -> Iterator[Callable[..., None]]:

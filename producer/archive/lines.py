@@ -27,6 +27,8 @@ _SIZE = 2 * 1024 * 1024
 _BUFFERS = Buffers(_SIZE)
 _NEWLINE = b"\n"
 _EVENT_TIME = b'"event_time"'
+_BEGINNING = 4096
+"""The bytes of a block in which our producer's lines have the name at least once."""
 SCHEMA = pa.schema([("line", pa.large_string()), ("_off", pa.int64()), ("_odd", pa.bool_()), ("_timed", pa.bool_())])
 
 
@@ -123,12 +125,29 @@ def _large_blocks(blocks: Iterator[bytes], skipped: list[bytes], reasons: list[s
             if size + len(block) > len(buffer) or len(skipped) > before:
                 yield _LargeBlock(buffer, size, before, is_timed)
                 buffer, size, before, is_timed = _BUFFERS.take(max(_SIZE, len(block))), 0, len(skipped), False
-            is_timed = is_timed or _EVENT_TIME in block
+            is_timed = is_timed or _has_event_time(block)
             buffer[size : size + len(block)] = block
             size += len(block)
     except Damaged as error:
         reasons.append(str(error))
     yield _LargeBlock(buffer, size, before, is_timed)
+
+
+def _has_event_time(block: bytes) -> bool:
+    """Whether a block has the name "event_time".
+
+    A search for the name takes long in lines with "event_timestamp". So numpy looks for three of its last characters
+    first, in a third of the time and without Python's lock.
+    """
+    if block.find(_EVENT_TIME, 0, _BEGINNING) >= 0:
+        return True
+    text = np.frombuffer(block, np.uint8)
+    if len(text) < len(_EVENT_TIME):
+        return False
+    differs = text[:-5] ^ ord("_")
+    differs |= text[3:-2] ^ ord("m")
+    differs |= text[5:] ^ ord('"')
+    return not differs.min() and _EVENT_TIME in block
 
 
 def split(block: bytes) -> pa.LargeStringArray:

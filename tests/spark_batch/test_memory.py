@@ -81,7 +81,7 @@ def test_threads_that_lack_memory_together_double_it_once(limits: list[int]) -> 
             thread.start()
         for thread in threads:
             thread.join()
-        assert found == [600_000_000] * 4
-        assert limits == [300_000_000, 600_000_000]
+        assert found == [700_000_000] * 4
+        assert limits == [350_000_000, 700_000_000]
         asked = database.execute("SELECT parse_formatted_bytes(current_setting('memory_limit'))").fetchall()
-        assert asked[0][0] == pytest.approx(600_000_000, rel=0.01)
+        assert asked[0][0] == pytest.approx(700_000_000, rel=0.01)

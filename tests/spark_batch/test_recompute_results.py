@@ -5,7 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import signal
 import sys
+import tempfile
 from collections.abc import Callable, Iterable
 from decimal import Decimal
 from pathlib import Path
@@ -16,6 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from opensea_metrics.deploy import cli
+from opensea_metrics.deploy.cli import batch
 from opensea_metrics.spark_batch import publish
 from opensea_metrics.spark_batch.job import Table
 from opensea_metrics.sql.language.project.project import load_project
@@ -248,25 +252,65 @@ def test_a_failed_run_leaves_what_was_there(
     assert place.unfinished() == 0
 
 
-def test_a_place_that_cannot_be_written(run: Run, day: Path, engine: str, tmp_path: Path) -> None:
+@pytest.fixture
+def nothing_is_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> None:
+        raise AssertionError("computed before the place for the results was checked")
+
+    monkeypatch.setattr(batch, "computed", fails)
+
+
+@pytest.mark.usefixtures("nothing_is_computed")
+def test_a_place_that_cannot_be_written(run: Run, day: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
     url = str(tmp_path / "file" / "results")
-    arguments = ("--source", str(day), "--engine", engine, "--to-parquet", url)
-    code, _, err = run("recompute", "global", *HOURS, *arguments)
+    code, _, err = run("recompute", "global", *HOURS, "--source", str(day), "--to-parquet", url)
     assert code == 1
     assert err.startswith(f"error: Cannot write results to {url}: ")
 
 
-def test_a_bucket_that_is_not_there(
-    run: Run, day: Path, engine: str, s3_server: S3, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.usefixtures("nothing_is_computed")
+def test_a_folder_without_permission(
+    run: Run, day: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The system says that no folder is writable, because tests may run as root."""
+    monkeypatch.setattr(os, "access", lambda path, mode: not mode & os.W_OK)
+    url = str(tmp_path / "results")
+    code, _, err = run("recompute", "global", *HOURS, "--source", str(day), "--to-csv", url)
+    assert (code, err) == (1, f"error: Cannot write results to {url}: Permission denied\n")
+
+
+@pytest.mark.usefixtures("nothing_is_computed")
+def test_a_bucket_that_is_not_there(run: Run, day: Path, s3_server: S3, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in s3_server.environment.items():
         monkeypatch.setenv(name, value)
-    arguments = ("--source", str(day), "--engine", engine, "--to-parquet", "s3a://nobucket/x")
-    code, _, err = run("recompute", "global", *HOURS, *arguments)
+    code, _, err = run("recompute", "global", *HOURS, "--source", str(day), "--to-parquet", "s3a://nobucket/x")
     assert code == 1
     assert err.startswith("error: Cannot write results to s3a://nobucket/x: ")
     assert "bucket" in err
+
+
+def test_a_run_that_is_terminated_deletes_its_temporary_files(
+    run: Run, day: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    before = signal.getsignal(signal.SIGTERM)
+
+    def terminated(file: BinaryIO, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> int:
+        assert list(temporary.iterdir())
+        file.write(b"half of it")
+        os.kill(os.getpid(), signal.SIGTERM)
+        return 0
+
+    monkeypatch.setitem(publish._WRITERS, "parquet", terminated)
+    arguments = ("--source", str(day), "--engine", "duckdb", "--to-parquet", "out")
+    code, _, err = run("recompute", "global", *HOURS, *arguments)
+    assert code == 128 + signal.SIGTERM, err
+    assert list(temporary.iterdir()) == []
+    assert list((tmp_path / "out").iterdir()) == []
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_tables_are_shown(run: Run, day: Path, engine: str) -> None:

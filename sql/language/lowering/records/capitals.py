@@ -130,7 +130,7 @@ def _marked_ends(text: Bytes, reach: int) -> npt.NDArray[np.intp]:
     following = after >> np.uint64(1)
     following[:-1] |= after[1:] << np.uint64(_BITS - 1)
     ends = carried & ~inside & following
-    words = np.flatnonzero(ends)
+    words = np.flatnonzero(ends != 0)
     bits = np.unpackbits(ends[words].view(np.uint8), bitorder="little").reshape(-1, _BITS)
     rows, columns = np.nonzero(bits)
     return words[rows] * _BITS + columns
