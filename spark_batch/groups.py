@@ -33,12 +33,12 @@ def in_groups(items: Iterable[Item], size: Callable[[Item], int], least: float) 
         yield group
 
 
-def shared_out(files: Sequence[ArchiveFile], tasks: int) -> Iterator[list[ArchiveFile]]:
+def shared_out(files: Sequence[ArchiveFile], tasks: int, least: int) -> Iterator[list[ArchiveFile]]:
     """Files in groups for tasks, in their order: about as many groups as ``tasks``.
 
-    There are more groups if the files are large.
+    There are more groups if the files are large, and fewer if groups would have fewer packed bytes than ``least``.
     """
-    size = min(_GROUP, sum(map(_cost, files)) / tasks)
+    size = min(_GROUP, max(least, sum(map(_cost, files)) / tasks))
     return in_groups(files, _cost, size)
 
 

@@ -11,7 +11,6 @@ Exit codes:
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 import traceback
@@ -109,11 +108,7 @@ def main() -> None:
     write_any_character()
     code: int | str | None
     try:
-        # Modules stay as long as the process, so the garbage collector need not look at them.
-        gc.disable()
         _load_for(sys.argv[1:], os.environ)
-        gc.freeze()
-        gc.enable()
         app(prog_name=app.info.name)
     except (ChangesPending, FaultsShown):
         code = 2

@@ -55,7 +55,7 @@ def test_the_archive_is_scanned_once(spark: Any, tmp_path: Path) -> None:
 def test_files_are_shared_out_by_their_size() -> None:
     def shared(sizes: list[int], tasks: int) -> list[list[int]]:
         files = [archive_file(f"t+0+{n:010d}.json.gz", size) for n, size in enumerate(sizes)]
-        groups = list(shared_out([file for file in files if file], tasks))
+        groups = list(shared_out([file for file in files if file], tasks, 0))
         assert [file.start for group in groups for file in group] == list(range(len(sizes)))
         return [[file.size for file in group] for group in groups]
 
