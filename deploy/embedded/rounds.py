@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 
 import duckdb
 
-from opensea_metrics.deploy.embedded import health, metastore
+from opensea_metrics.deploy.embedded import health
 from opensea_metrics.deploy.embedded.engine_state import EngineState
 from opensea_metrics.deploy.embedded.files import refusals, walk
 from opensea_metrics.deploy.embedded.health import ServerPart
 from opensea_metrics.deploy.embedded.queries import persistent
 from opensea_metrics.deploy.embedded.queries.persistent import Moved
-from opensea_metrics.deploy.embedded.storage import transaction
+from opensea_metrics.deploy.embedded.storage import CHECKPOINT_BYTES, transaction
 from opensea_metrics.deploy.embedded.topics import log_tables, processing_log, readers, retention
 from opensea_metrics.deploy.embedded.topics.processing_log import Report
 from opensea_metrics.deploy.embedded.topics.record_topic import Positions
@@ -30,8 +30,12 @@ _PATIENCE = 10.0
 """The longest time, in seconds, for which statements can delay the moving of data."""
 SWEEP = 10.0
 """Seconds between two searches for data that is too old."""
+_REST = 1.5
+"""The rest after a round that has moved all data, as a multiple of the round's time."""
 _LONGEST_REST = 0.5
 """The longest rest, in seconds, after a round that has moved all data."""
+_MUCH_WAL = CHECKPOINT_BYTES * 7 // 8
+"""Bytes of the WAL after which a checkpoint is written in a rest. A round of 4,000 events adds about 5 MB."""
 _AGAIN = 1.0
 """Seconds between two attempts to read files that queries have not read to their end."""
 
@@ -73,8 +77,11 @@ class Rounds(EngineState):
 
         The thread calls this repeatedly. Failures are not raised: see ``health``.
         """
+        return self._safely(self._round)
+
+    def _safely(self, step: Callable[[], bool]) -> bool:
         try:
-            return self._round()
+            return step()
         except Exception as error:
             self._is_broken = self._is_broken or health.is_fatal(error)
             self.health.set(health.part_of(error), health.first_line(error))
@@ -92,8 +99,17 @@ class Rounds(EngineState):
             if not worked:
                 self._stop.wait(self._rest)
             elif not self._due:
-                # A round costs nearly as much for few events as for many. So half of the time is left to others.
-                self._stop.wait(min(time.monotonic() - moved, _LONGEST_REST))
+                # A round costs nearly as much for few events as for many.
+                end = time.monotonic() + min(_REST * (time.monotonic() - moved), _LONGEST_REST)
+                self._safely(self._write_checkpoint)
+                self._stop.wait(max(0.0, end - time.monotonic()))
+
+    def _write_checkpoint(self) -> bool:
+        """Write a checkpoint if the next COMMIT may write one, because clients wait for a COMMIT. Returns False."""
+        if self._storage.wal_bytes() >= _MUCH_WAL:
+            with self._turn:
+                self._cursor.execute("CHECKPOINT")
+        return False
 
     def _round(self) -> bool:
         if self._is_broken:
@@ -144,7 +160,7 @@ class Rounds(EngineState):
             begun = time.monotonic()
             listings = {"": walk.strangers(self.root)}
             read = {reader.source.topic for reader in readers.readers(self.catalog)}
-            partitions = metastore.partitions_by_topic(self._cursor)
+            partitions = {name: topic.partitions for name, topic in self._declared.items()}
             for topic in read | self.listeners.topics():
                 listings[topic] = self.register.discover(self._cursor, topic, self._readers(topic), partitions)
                 if self._ends.get(topic) != (end := self.register.end(topic)):

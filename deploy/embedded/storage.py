@@ -66,7 +66,9 @@ CREATE SCHEMA IF NOT EXISTS state;
 """
 
 
-_SETTINGS: dict[str, str | int] = {"threads": 1, "checkpoint_threshold": "64MB"}
+CHECKPOINT_BYTES = 64_000_000
+"""Bytes of the WAL after which a COMMIT writes a checkpoint."""
+_SETTINGS: dict[str, str | int] = {"threads": 1, "checkpoint_threshold": f"{CHECKPOINT_BYTES}B"}
 """Figures of `python -m tests.bench.replay` over a million events (2026-11-30).
 
 Within the memory of a server a second thread makes DuckDB move data to disk. That takes 18 % more CPU time, and as
@@ -171,6 +173,13 @@ class Storage:
     def database_file(self) -> Path:
         """The path of the database file."""
         return self.directory / _DATABASE
+
+    def wal_bytes(self) -> int:
+        """The size of the database's WAL; 0 if there is none."""
+        try:
+            return self.directory.joinpath(f"{_DATABASE}.wal").stat().st_size
+        except FileNotFoundError:
+            return 0
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
         """A new connection to the database, for one thread."""

@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from opensea_metrics.deploy.client import KsqlClient
-from opensea_metrics.deploy.embedded import server
+from opensea_metrics.deploy.embedded import rounds, server
 from opensea_metrics.deploy.embedded.rest import web_server
 from opensea_metrics.deploy.embedded.storage import Storage, StorageError
 
@@ -205,6 +205,19 @@ def test_a_replaced_query_continues_at_the_old_position(tmp_path: Path) -> None:
         eventually(lambda: sums(client), {"x": (3, 204)})
     with server.running(tmp_path) as url:
         assert sums(KsqlClient(url)) == {"x": (3, 204)}
+
+
+def test_a_checkpoint_is_written_in_a_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A COMMIT would write it only after 64 MB."""
+    monkeypatch.setattr(rounds, "_MUCH_WAL", 1)
+    wal = tmp_path / "embedded.duckdb.wal"
+    with server.running(tmp_path) as url:
+        client = KsqlClient(url)
+        for statement in SETUP:
+            client.execute(statement)
+        write(tmp_path, "a.json.gz", line("x", 1))
+        eventually(lambda: sums(client), {"x": (1, 1)})
+        eventually(lambda: wal.exists() and wal.stat().st_size, False)
 
 
 def test_the_database_is_closed_when_the_last_statement_has_ended(tmp_path: Path) -> None:

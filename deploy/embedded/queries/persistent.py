@@ -124,7 +124,7 @@ def move(
     batch = next(topic.read_json(cursor, query.analysis.source, known, MOST_BYTES), None)
     if batch is None:
         return Moved((), queries)
-    is_new = _append(cursor, topics, query, batch)
+    is_new = _append(cursor, topics, query, batch, places)
     places.reached({query.id: batch.positions})
     return Moved(queries, may_have_logs=is_new)
 
@@ -202,7 +202,7 @@ def move_unread(cursor: duckdb.DuckDBPyConnection, topics: StoredTopics, query: 
     if query.analysis.is_aggregation:
         _aggregate(cursor, topics.catalog, [([query], batch)], KnownPositions())
     else:
-        _append(cursor, topics, query, batch)
+        _append(cursor, topics, query, batch, KnownPositions())
     return True
 
 
@@ -212,15 +212,18 @@ def have_unread(cursor: duckdb.DuckDBPyConnection) -> list[str]:
     return sorted({readers.query_of(reader) for (reader,) in rows})
 
 
-def _append(cursor: duckdb.DuckDBPyConnection, topics: StoredTopics, query: Query, batch: Batch) -> bool:
+def _append(
+    cursor: duckdb.DuckDBPyConnection, topics: StoredTopics, query: Query, batch: Batch, places: KnownPositions
+) -> bool:
     """Move JSON records through a stream's SELECT into its log, in one pass. True if they begin a table of the log."""
     analysis, sink_topic = query.analysis, topics.catalog.sources[query.sink].topic
     feed = feeds.json_log_id(query.id)
     log = feeds.json_log(topics.logs, sink_topic, feed)
-    base = 0 if log is None else chunks.next_base(cursor, log)
+    last = log.chunks[-1] if log else None
+    base = chunks.next_base(last, places.rows_of_log(cursor, last.table)) if last else 0
     table = log_tables.chunk_table(sink_topic, feed, base)
     passed = passing.HAS_VALUE, UNREADABLE, RECORD
-    is_new = log is None or base > log.chunks[-1].base
+    is_new = last is None or base > last.base
     if is_new:
         empty = ", ".join(f"NULL::VARCHAR AS {name}" for name in UNREADABLE)
         nothing = f"SELECT * EXCLUDE (_off), {empty} FROM ({feeds.nothing(analysis.source)})"
@@ -230,14 +233,16 @@ def _append(cursor: duckdb.DuckDBPyConnection, topics: StoredTopics, query: Quer
 
     def consume(decoded: str) -> None:
         with transaction(cursor):
-            before = log_tables.rows_of(cursor, table)
-            cursor.execute(f"INSERT INTO {table} {passing.rows(analysis, decoded, *passed)}")
-            added = f"SELECT {', '.join(UNREADABLE)} FROM {table} WHERE rowid >= {before}"
-            processing_log.record(cursor, query.id, analysis.source.topic, added)
+            before = places.rows_of_log(cursor, table)
+            rows = passing.rows(analysis, decoded, *passed)
+            (added,) = cursor.execute(f"INSERT INTO {table} {rows}").fetchone()  # type: ignore[misc]
+            unreadable = f"SELECT {', '.join(UNREADABLE)} FROM {table} WHERE rowid >= {before}"
+            processing_log.record(cursor, query.id, analysis.source.topic, unreadable)
             set_positions(cursor, query.id, batch.positions)
             batch.keep(cursor, query.id)
             log = log_tables.log_table(sink_topic, feed)
             chunks.note(cursor, log, base, analysis.source.topic, batch.whole_segments)
+        places.added_to_log(table, int(added))
 
     batch.read(cursor, consume)
     batch.kept(query.id)

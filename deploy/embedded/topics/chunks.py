@@ -43,10 +43,11 @@ _TABLE = "chunk_again"
 _CHANGED = "this file has changed since it was read; its earlier content is not read again"
 
 
-def next_base(cursor: duckdb.DuckDBPyConnection, log: Log) -> int:
-    """The first row number of the chunk for the next rows of a log. This is a new chunk if the last one is full."""
-    last = log.chunks[-1]
-    rows = log_tables.rows_of(cursor, last.table)
+def next_base(last: LogChunk, rows: int) -> int:
+    """The first row number of the chunk for the next rows of a log. This is a new chunk if the last one is full.
+
+    ``rows`` is the number of rows of the last one.
+    """
     return last.base if rows < CHUNK_ROWS else last.base + rows
 
 

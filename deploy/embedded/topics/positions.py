@@ -9,7 +9,7 @@ from typing import NamedTuple
 import duckdb
 
 from opensea_metrics.deploy.embedded.files.unread import Unread, Why
-from opensea_metrics.deploy.embedded.topics.log_tables import state_table
+from opensea_metrics.deploy.embedded.topics.log_tables import rows_of, state_table
 from opensea_metrics.deploy.embedded.topics.record_topic import Positions, ReadPosition
 
 STREAM_TIME = "stream time"
@@ -71,6 +71,7 @@ class KnownPositions:
     def __init__(self) -> None:
         self._known: dict[str, Positions] = {}
         self._ends: dict[str, StateEnd] = {}
+        self._rows: dict[str, int] = {}
         self.parts: dict[str, list[list[PartSpan]]] = {}
         """The parts of each query's state: see :mod:`deploy.embedded.queries.state_parts`."""
 
@@ -94,9 +95,20 @@ class KnownPositions:
             self._ends[query_id] = StateEnd(*row)  # type: ignore[misc]
         return self._ends[query_id]
 
+    def rows_of_log(self, cursor: duckdb.DuckDBPyConnection, table: str) -> int:
+        """The number of rows of the table to which a log's rows are added."""
+        if table not in self._rows:
+            self._rows[table] = rows_of(cursor, table)
+        return self._rows[table]
+
+    def added_to_log(self, table: str, count: int) -> None:
+        """Note that rows were added to the table of a log, after the transaction."""
+        self._rows[table] += count
+
     def known_ends(self) -> dict[str, int]:
-        """The numbers after the last changes of those states whose end is known, by the ids of their queries."""
-        return {query_id: end.number for query_id, end in self._ends.items()}
+        """The ends that are known: of states by their query's id, the number after the last change; of logs by the
+        table to which rows are added, its number of rows."""
+        return {query_id: end.number for query_id, end in self._ends.items()} | self._rows
 
     def reached_in_state(self, query_id: str, end: StateEnd) -> None:
         """Note the end of a state after rows were added. If the transaction fails, call :meth:`forget`."""
@@ -106,6 +118,7 @@ class KnownPositions:
         """Read all positions and ends from the database again."""
         self._known.clear()
         self._ends.clear()
+        self._rows.clear()
         self.parts.clear()
 
 

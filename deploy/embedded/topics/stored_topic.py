@@ -58,7 +58,7 @@ class StoredTopics:
 
     ``declared`` are the topics that statements have created. ``with_records`` are the topics that may have records in
     the table of records; None means any. ``counts`` caches the counts of feeds of rows, because clients that wait for
-    queries to catch up ask repeatedly. ``ends`` has known ends of tables' changes, by query.
+    queries to catch up ask repeatedly. ``ends`` has known ends of feeds: see :meth:`KnownPositions.known_ends`.
     """
 
     catalog: Catalog
@@ -123,8 +123,12 @@ class StoredTopic:
                     start = high
 
     def _end(self, cursor: duckdb.DuckDBPyConnection, feed: RowFeed) -> int:
-        known = self.all.ends.get(feed.id) if isinstance(feed, Changes) else None
-        return feed.end(cursor) if known is None else known
+        if isinstance(feed, Changes):
+            known = self.all.ends.get(feed.id)
+            return feed.end(cursor) if known is None else known
+        last = log.chunks[-1] if isinstance(log := feeds.stored(feed), Log) else None
+        rows = self.all.ends.get(last.table) if last else None
+        return feed.end(cursor) if last is None or rows is None else last.base + rows
 
     def read_json(
         self, cursor: duckdb.DuckDBPyConnection, source: Source, positions: Positions, most_bytes: int

@@ -44,7 +44,8 @@ def next_chunk(cursor: duckdb.DuckDBPyConnection, query: Query, sink_topic: str)
     feed = feeds.json_log_id(query.id)
     log = feeds.json_log(log_tables.logs(cursor), sink_topic, feed)
     assert log is not None
-    last, base = log.chunks[-1], chunks.next_base(cursor, log)
+    last = log.chunks[-1]
+    base = chunks.next_base(last, log_tables.rows_of(cursor, last.table))
     if base != last.base:
         table = log_tables.chunk_table(sink_topic, feed, base)
         cursor.execute(f"CREATE TABLE {table} AS SELECT * FROM {last.table} LIMIT 0")
