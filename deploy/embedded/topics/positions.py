@@ -106,8 +106,11 @@ class KnownPositions:
         self._rows[table] += count
 
     def known_ends(self) -> dict[str, int]:
-        """The ends that are known: of states by their query's id, the number after the last change; of logs by the
-        table to which rows are added, its number of rows."""
+        """The ends that are known, of states and logs.
+
+        A state's end is the number after its last change, by the id of its query. A log's end is the number of rows
+        of the table to which rows are added, by the name of that table.
+        """
         return {query_id: end.number for query_id, end in self._ends.items()} | self._rows
 
     def reached_in_state(self, query_id: str, end: StateEnd) -> None:
