@@ -17,9 +17,10 @@ from opensea_metrics.deploy import commands
 from opensea_metrics.deploy.client import KsqlClient
 from opensea_metrics.deploy.migrations.run import catch_up
 from opensea_metrics.producer import sample
-from opensea_metrics.producer.kafka import KafkaSink
+from opensea_metrics.producer.kafka import open_kafka
 from opensea_metrics.producer.replay import replay
 from opensea_metrics.producer.settings import KafkaSettings
+from opensea_metrics.producer.topics import topics
 from tests.bench import goals
 from tests.bench.replay import COUNTED
 from tests.bench.replay import embedded as read_archive
@@ -33,7 +34,7 @@ def real(url: str, events: int) -> tuple[float, int]:
     commands.apply(client)
     client.execute("PAUSE ALL;")
     with tempfile.TemporaryDirectory() as folder:
-        sink = KafkaSink(KafkaSettings().client(), Path(folder))
+        sink = open_kafka(KafkaSettings(), Path(folder), topics(1, 1, -1))  # `apply` has created the raw topic
         try:
             replay(sample.frames(events, 1, sample.DAY_START, 24 * sample.HOUR, 0.06), sink)
         finally:
