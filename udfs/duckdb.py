@@ -110,10 +110,11 @@ def _create(
     parameters: list[str],
     result: str,
 ) -> None:
-    # DuckDB counts a function's parameters, and it would count *columns as one.
-    function.__signature__ = inspect.Signature(
-        [inspect.Parameter(f"a{i}", inspect.Parameter.POSITIONAL_ONLY) for i in range(len(parameters))]
-    )
+    if not hasattr(function, "__signature__"):
+        # DuckDB counts a function's parameters, and it would count *columns as one.
+        function.__signature__ = inspect.Signature(
+            [inspect.Parameter(f"a{i}", inspect.Parameter.POSITIONAL_ONLY) for i in range(len(parameters))]
+        )
     # The call goes through Arrow, because DuckDB's other way turns NaN into NULL.
     connection.create_function(
         name,

@@ -154,6 +154,9 @@ class Storage:
 
         DuckDB itself notices this only when it reads the missing part.
         """
+        present = (self.directory / _DATABASE).stat().st_size
+        if present <= _HEADERS:
+            return  # no table has been written yet
         query = self._database.execute
         ((size,),) = query("SELECT block_size FROM pragma_database_size()").fetchall()
         names = query("SELECT schema_name, table_name FROM duckdb_tables() WHERE NOT temporary").fetchall()
@@ -165,8 +168,7 @@ class Storage:
                 [f"{quoted(schema)}.{quoted(table)}"],
             ).fetchall()
             blocks = max(blocks, 0 if last is None else last + 1)
-        present, needed = (self.directory / _DATABASE).stat().st_size, _HEADERS + blocks * size
-        if present < needed:
+        if present < (needed := _HEADERS + blocks * size):
             raise duckdb.IOException(f"it has {present:,} bytes, and its tables need {needed:,}")
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from opensea_metrics.core.definition import Definition
@@ -208,7 +208,8 @@ CBRT = PythonForm("roots.cbrt")
 COSH = PythonForm("roots.cosh")
 
 
-def definitions() -> dict[str, Definition]:
+@cache
+def definitions() -> Mapping[str, Definition]:
     """All functions in Python by their names in the engines' SQL."""
     forms = [DIVISION, HASH_ORDER, JSON_FIELD, REGEXP_EXTRACT, ROUND_DECIMAL, TRUNC_DECIMAL, CUT, PLAIN]
     forms += [JSON_ARRAY_CONTAINS, CBRT, COSH, DECIMAL_OF_DOUBLE, *CASTS.values()]
