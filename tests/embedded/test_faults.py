@@ -339,6 +339,23 @@ def test_a_server_may_be_stopped_on_a_full_disk(tmp_path: Path) -> None:
         assert CountedTopic(engine, "t").counts() == {"x": 50_000}
 
 
+def test_a_client_that_writes_delays_a_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rounds, "_MUCH_WAL", 0)
+    with running(tmp_path) as engine:
+        counted = CountedTopic(engine, "t")
+        client = engine.cursor()
+        client.execute("BEGIN")
+        client.execute("INSERT INTO meta.refused VALUES ('t', 'path', 'reason')")
+        counted.write("a.json", lines("k"))
+        counted.work()
+        assert engine._storage.wal_bytes() > 0
+        engine._safely(engine._write_checkpoint)
+        assert engine.faults() == {}
+        client.execute("ROLLBACK")
+        engine._safely(engine._write_checkpoint)
+        assert engine._storage.wal_bytes() == 0
+
+
 # -- the database -------------------------------------------------------------------------------
 
 

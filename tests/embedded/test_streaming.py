@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from urllib.request import urlopen
 
 import httpx
 import pytest
@@ -146,12 +147,16 @@ def test_a_stopping_server_ends_open_queries(tmp_path: Path, capfd: pytest.Captu
             connection.send(inserts, b'{"a":1}\n')
             assert b"ok" in connection.line(inserts)
             row = connection.line(query)
+            printed = urlopen(f"{url}/query", b'{"ksql":"PRINT s FROM BEGINNING;"}')
+            lines = [printed.readline() for _ in range(3)]
             stopping = threading.Thread(target=stack.pop_all().close)
             stopping.start()
             parts = json.loads(b"".join([header, row, connection.finished(query).body]))
             assert parts[1] == {"row": {"columns": [1]}}
             assert parts[2]["errorMessage"]["message"] == "the server is stopping; ask again when it is up"
             assert connection.finished(inserts).body == b""
+            assert b'value: {"A":1}' in lines[-1]
+            assert printed.read() == b""
             stopping.join()
     assert "Traceback" not in capfd.readouterr().err
 

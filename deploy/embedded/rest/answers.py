@@ -150,13 +150,17 @@ class Answers:
     ) -> AsyncIterator[bytes]:
         """The lines of PRINT. Over /query, lines with the formats come first, and again whenever a format changes."""
         shown: dict[str, str] = {}
-        async for batch in self._queries.batches(printed, state, "PRINT"):
-            lines = list(batch)
-            if has_formats:
-                formats = dict(zip(("Key format: ", "Value format: "), printed.formats, strict=True))
-                lines = [name + text for name, text in formats.items() if shown.get(name) != text] + lines
-                shown = formats
-            yield "".join(f"{line}\n" for line in lines).encode()
+        try:
+            async for batch in self._queries.batches(printed, state, "PRINT"):
+                lines = list(batch)
+                if has_formats:
+                    formats = dict(zip(("Key format: ", "Value format: "), printed.formats, strict=True))
+                    lines = [name + text for name, text in formats.items() if shown.get(name) != text] + lines
+                    shown = formats
+                yield "".join(f"{line}\n" for line in lines).encode()
+        except Ended:
+            if not state.is_stopped:
+                raise  # an error has no line of its own: the web server closes the connection
 
     async def _rows(
         self, query: TransientQuery, query_id: str, state: OpenQuery, frame: Frame
