@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from typing import TypeVar
 
 import duckdb
 
@@ -19,6 +20,8 @@ from opensea_metrics.deploy.embedded.topics import log_tables, processing_log, r
 from opensea_metrics.deploy.embedded.topics.processing_log import Report
 from opensea_metrics.deploy.embedded.topics.record_topic import Positions
 from opensea_metrics.sql.language.catalog.catalog import Query
+
+T = TypeVar("T")
 
 _IDLE = 0.15
 """Seconds between two searches for new data."""
@@ -77,15 +80,16 @@ class Rounds(EngineState):
 
         The thread calls this repeatedly. Failures are not raised: see ``health``.
         """
-        return self._safely(self._round)
+        return self._safely(self._round) or False
 
-    def _safely(self, step: Callable[[], bool]) -> bool:
+    def _safely(self, step: Callable[[], T]) -> T | None:
+        """The result of a step; None if it fails, which ``health`` then reports."""
         try:
             return step()
         except Exception as error:
             self._is_broken = self._is_broken or health.is_fatal(error)
             self.health.set(health.part_of(error), health.first_line(error))
-            return False
+            return None
 
     def _run(self) -> None:
         moved = time.monotonic()
@@ -104,13 +108,12 @@ class Rounds(EngineState):
                 self._safely(self._write_checkpoint)
                 self._stop.wait(max(0.0, end - time.monotonic()))
 
-    def _write_checkpoint(self) -> bool:
-        """Write a checkpoint if the next COMMIT may write one, because clients wait for a COMMIT. Returns False."""
+    def _write_checkpoint(self) -> None:
+        """Write a checkpoint if the next COMMIT may write one, because clients wait for a COMMIT."""
         if self._storage.wal_bytes() >= _MUCH_WAL:
             # DuckDB refuses while a client's query registers files. The next rest tries again.
             with self._turn, suppress(duckdb.TransactionException):
                 self._cursor.execute("CHECKPOINT")
-        return False
 
     def _round(self) -> bool:
         if self._is_broken:
