@@ -16,12 +16,23 @@ from opensea_metrics.deploy.commands import ApplyChoice, plan_file
 from opensea_metrics.deploy.migrations.errors import MigrationError
 from opensea_metrics.deploy.migrations.plan.steps import RollbackPlan
 from opensea_metrics.deploy.output.forms import Form
-from opensea_metrics.deploy.output.machine import PLAN, plan_objects, status_objects
 from opensea_metrics.deploy.output.plain import say, say_json
-from opensea_metrics.deploy.output.plans import data_sentence, show_plan, show_rollback, show_status
+from opensea_metrics.deploy.output.plans import (
+    PLAN,
+    data_sentence,
+    plan_objects,
+    show_plan,
+    show_rollback,
+)
 from opensea_metrics.deploy.output.progress import Reporter
-from opensea_metrics.deploy.output.queries import DONE, query_object, show_queries
 from opensea_metrics.deploy.output.reports import WholeReport, write_report
+from opensea_metrics.deploy.output.server_state import (
+    DONE,
+    query_object,
+    show_queries,
+    show_status,
+    status_objects,
+)
 from opensea_metrics.deploy.replies import ServerQuery
 
 
@@ -49,7 +60,7 @@ def plan(
     planned = commands.plan(server_access.client(server), sql, options.variables(var), choice=choice)
     whole = WholeReport(plan_file.to_json(planned, data_sentence), indent=1)
     show = (lambda: show_plan(planned)) if planned.versions else (lambda: say("nothing to do"))
-    write_report(view, show, plan_objects(planned, data_sentence), PLAN, whole)
+    write_report(view, show, plan_objects(planned), PLAN, whole)
     if planned.versions:
         raise ChangesPending
 

@@ -15,14 +15,12 @@ from opensea_metrics.deploy.cli.app import ChangesPending, app
 from opensea_metrics.deploy.migrations.errors import MigrationError
 from opensea_metrics.deploy.migrations.plan.drift import Drift
 from opensea_metrics.deploy.migrations.plan.repair import Correction
-from opensea_metrics.deploy.output.machine import (
-    DRIFT,
-    drift_objects,
-)
 from opensea_metrics.deploy.output.plain import say
 from opensea_metrics.deploy.output.reports import write_report
 from opensea_metrics.deploy.output.upkeep import (
+    DRIFT,
     correction_sentence,
+    drift_objects,
     drift_sentence,
     show_drift,
 )

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from opensea_metrics.core.types import BIGINT, BOOLEAN, DOUBLE, STRING, KsqlType
-from opensea_metrics.deploy.output.files import redirected, write_csv
-from opensea_metrics.deploy.output.forms import Form, ReportView
+from opensea_metrics.deploy.output.forms import Form, ReportView, redirected, write_csv
 from opensea_metrics.deploy.output.plain import say_json
 from opensea_metrics.deploy.output.readable import Look, cell
 from opensea_metrics.deploy.output.tables import print_record
