@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from opensea_metrics.core.errors import OpenSeaMetricsError
-from opensea_metrics.deploy.output.plain import json_text, write_line
-from opensea_metrics.deploy.output.readable import cell
+from opensea_metrics.deploy.output.plain import exact_text, json_text, write_line
 
 
 class Form(StrEnum):
@@ -105,7 +104,7 @@ def write_csv(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> int:
     write_line(_csv_line(names))
     count = 0
     for row in rows:
-        write_line(_csv_line(["" if value is None else cell(value) for value in row]))
+        write_line(_csv_line(["" if value is None else exact_text(value) for value in row]))
         count += 1
     return count
 
