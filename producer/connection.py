@@ -17,7 +17,6 @@ import structlog
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus, WebSocketException
 
-from opensea_metrics.producer.frames import TextConnection
 from opensea_metrics.producer.metrics import Stats
 from opensea_metrics.producer.session import (
     Delays,
@@ -27,6 +26,7 @@ from opensea_metrics.producer.session import (
     StreamOptions,
     Take,
 )
+from opensea_metrics.producer.text_connection import TextConnection
 
 log = structlog.get_logger()
 

@@ -12,13 +12,12 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from opensea_metrics.core.wording import counted
 from opensea_metrics.producer import envelope
-from opensea_metrics.producer.clients import Client, configured, quiet_logger
 from opensea_metrics.producer.envelope import DeadLetter, Record
+from opensea_metrics.producer.kafka_clients import Client, configured, quiet_logger
 from opensea_metrics.producer.metrics import Latency
 from opensea_metrics.producer.settings import KafkaSettings
-from opensea_metrics.producer.sinks import SinkError, now_ms
+from opensea_metrics.producer.sinks import SinkError, Undelivered, now_ms
 from opensea_metrics.producer.topics import TopicSpec, ensure_topics
-from opensea_metrics.producer.undelivered import Undelivered
 
 _Headers = list[tuple[str, str | bytes | None]]
 

@@ -18,9 +18,9 @@ from websockets.exceptions import ConnectionClosed
 from opensea_metrics.core.errors import OpenSeaMetricsError
 from opensea_metrics.producer import phoenix
 from opensea_metrics.producer.envelope import DeadLetter, Record, decode
-from opensea_metrics.producer.frames import TextConnection
 from opensea_metrics.producer.metrics import Stats
 from opensea_metrics.producer.phoenix import Message, Version
+from opensea_metrics.producer.text_connection import TextConnection
 
 log = structlog.get_logger()
 

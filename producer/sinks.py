@@ -1,9 +1,11 @@
-"""Sinks take the producer's records: the protocol, and the archive as a sink."""
+"""Sinks take the producer's records: the protocol, the archive as a sink, and a file for undelivered records."""
 
 from __future__ import annotations
 
+import gzip
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -124,3 +126,28 @@ class ArchiveSink:
             self._records.close()
         finally:
             self._dead.close()
+
+
+class Undelivered:
+    """A file for records that a sink could not deliver, one per line. It can be replayed.
+
+    The first record creates it.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        name = f"undelivered-{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}.ndjson.gz"
+        self.path = directory / name
+        self.count = 0
+        self.reason: str | None = None
+        self._file: gzip.GzipFile | None = None
+
+    def add(self, value: bytes) -> None:
+        if self._file is None:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = gzip.open(self.path, "wb", 1)  # noqa: SIM115 - open until close()
+        self._file.write(value + b"\n")
+        self.count += 1
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()

@@ -12,7 +12,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from opensea_metrics.producer import envelope
-from opensea_metrics.producer.clients import Client, admin_client
+from opensea_metrics.producer.kafka_clients import Client, admin_client
 from opensea_metrics.producer.sinks import SinkError
 
 log = structlog.get_logger()

@@ -29,11 +29,10 @@ from opensea_metrics.spark_batch.groups import in_groups
 from opensea_metrics.spark_batch.line_streams import FileLineSource, LineStream
 from opensea_metrics.spark_batch.prefetch import ahead
 from opensea_metrics.sql.language.catalog.sources import Source
-from opensea_metrics.sql.language.lowering.duckdb import python
-from opensea_metrics.sql.language.lowering.duckdb.macros import SETUP
+from opensea_metrics.sql.language.lowering.duckdb.setup import SETUP, register_functions
+from opensea_metrics.sql.language.lowering.event_times import event_time
 from opensea_metrics.sql.language.lowering.records import rows as records
 from opensea_metrics.sql.language.lowering.records.capitals import capitals
-from opensea_metrics.sql.language.lowering.times import event_time
 
 Item = TypeVar("Item")
 
@@ -188,7 +187,7 @@ def database(
     with scratch_database(
         directories=directories, settings=own | dict(settings or {}), adjustable=adjustable, setup=SETUP
     ) as (connection, folder):
-        python.register(connection)
+        register_functions(connection)
         yield connection, folder
 
 

@@ -11,14 +11,13 @@ from opensea_metrics.spark_batch.memory import Memory
 from opensea_metrics.sql.language.catalog.catalog import Query
 from opensea_metrics.sql.language.catalog.sources import Source
 from opensea_metrics.sql.language.lowering.duckdb import history, ordered, selects
-from opensea_metrics.sql.language.lowering.duckdb.items import ITEMS
 from opensea_metrics.sql.language.queries.analysis import Analysis
 
 
 class DuckDbOrdered:
     """Computes relations in a database. ``result`` names the table of a grouping's rows."""
 
-    items = ITEMS
+    items = ordered.SYNTAX
 
     def __init__(
         self, database: duckdb.DuckDBPyConnection, memory: Memory, result: Callable[[Query], str]

@@ -14,7 +14,7 @@ import pyarrow as pa
 from confluent_kafka import KafkaException, Producer
 
 from opensea_metrics.core.errors import OpenSeaMetricsError
-from opensea_metrics.producer.clients import configured
+from opensea_metrics.producer.kafka_clients import configured
 from opensea_metrics.producer.settings import KafkaSettings
 
 _WAIT = 60.0

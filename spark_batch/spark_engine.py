@@ -29,8 +29,8 @@ from opensea_metrics.sql.language.catalog.catalog import Query
 from opensea_metrics.sql.language.catalog.sources import Source
 from opensea_metrics.sql.language.lowering import selects
 from opensea_metrics.sql.language.lowering.duckdb.stream_time import stream_time
-from opensea_metrics.sql.language.lowering.spark import python
 from opensea_metrics.sql.language.lowering.spark import selects as spark_selects
+from opensea_metrics.sql.language.lowering.spark.setup import register_functions
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -130,7 +130,7 @@ class SparkResults:
 
     def _sql(self, query: str) -> DataFrame:
         """A query's rows; the Python functions that the query calls are registered."""
-        python.register(self._session, query)
+        register_functions(self._session, query)
         return self._session.sql(query)
 
     def _arrow(self, query: str) -> pa.Table:

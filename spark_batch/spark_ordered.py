@@ -11,7 +11,7 @@ from opensea_metrics.sql.language.catalog.catalog import Query
 from opensea_metrics.sql.language.catalog.sources import Source
 from opensea_metrics.sql.language.lowering.ordered import plan
 from opensea_metrics.sql.language.lowering.spark import selects
-from opensea_metrics.sql.language.lowering.spark.items import ITEMS
+from opensea_metrics.sql.language.lowering.spark.ordered import SYNTAX
 from opensea_metrics.sql.language.queries.analysis import Analysis
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class SparkOrdered:
     """Computes relations in a session. ``run`` gives the rows of a query, and ``result`` those of a grouping."""
 
-    items = ITEMS
+    items = SYNTAX
 
     def __init__(self, run: Callable[[str], DataFrame], result: Callable[[Query], str]) -> None:
         self._run = run
@@ -47,7 +47,7 @@ class SparkOrdered:
         return selects.rows(analysis, relation, carried=carried)
 
     def changes(self, analysis: Analysis, items: str) -> str:
-        return selects.changes(analysis, plan.relation(ITEMS, analysis, items))
+        return selects.changes(analysis, plan.relation(SYNTAX, analysis, items))
 
     def history(self, analysis: Analysis, relation: str) -> str:
         return selects.history(analysis, relation)

@@ -25,7 +25,7 @@ from opensea_metrics.spark_batch.chunks import Attempts, Chunk
 from opensea_metrics.spark_batch.groups import shared_out
 from opensea_metrics.spark_batch.line_streams import FileLineSource
 from opensea_metrics.sql.language.catalog.sources import Column, Source
-from opensea_metrics.sql.language.lowering.times import spark_event_time
+from opensea_metrics.sql.language.lowering.event_times import spark_event_time
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -13,15 +12,25 @@ from opensea_metrics.deploy import commands
 from opensea_metrics.deploy.cli import options, server_access
 from opensea_metrics.deploy.cli.app import ChangesPending, app
 from opensea_metrics.deploy.commands import ApplyChoice, plan_file
-from opensea_metrics.deploy.migrations.errors import MigrationError
 from opensea_metrics.deploy.migrations.plan.steps import RollbackPlan
 from opensea_metrics.deploy.output.forms import Form
-from opensea_metrics.deploy.output.machine import PLAN, plan_objects, status_objects
 from opensea_metrics.deploy.output.plain import say, say_json
-from opensea_metrics.deploy.output.plans import data_sentence, show_plan, show_rollback, show_status
+from opensea_metrics.deploy.output.plans import (
+    PLAN,
+    data_sentence,
+    plan_objects,
+    show_plan,
+    show_rollback,
+)
 from opensea_metrics.deploy.output.progress import Reporter
-from opensea_metrics.deploy.output.queries import DONE, query_object, show_queries
 from opensea_metrics.deploy.output.reports import WholeReport, write_report
+from opensea_metrics.deploy.output.server_state import (
+    DONE,
+    query_object,
+    show_queries,
+    show_status,
+    status_objects,
+)
 from opensea_metrics.deploy.replies import ServerQuery
 
 
@@ -49,7 +58,7 @@ def plan(
     planned = commands.plan(server_access.client(server), sql, options.variables(var), choice=choice)
     whole = WholeReport(plan_file.to_json(planned, data_sentence), indent=1)
     show = (lambda: show_plan(planned)) if planned.versions else (lambda: say("nothing to do"))
-    write_report(view, show, plan_objects(planned, data_sentence), PLAN, whole)
+    write_report(view, show, plan_objects(planned), PLAN, whole)
     if planned.versions:
         raise ChangesPending
 
@@ -131,12 +140,9 @@ def rollback(
     """
 
     def consent(planned: RollbackPlan) -> bool:
-        if yes:
-            return True
-        show_rollback(planned, stderr=True)
-        if not sys.stdin.isatty():
-            raise MigrationError("nothing was rolled back, because there was no consent\n  hint: consent with --yes")
-        return typer.confirm("Roll back?", err=True)
+        if not yes:
+            show_rollback(planned, stderr=True)
+        return yes or options.consent("nothing was rolled back", "Roll back?")
 
     if to is not None and steps is not None:
         raise typer.BadParameter("use either --to or --steps")
@@ -212,12 +218,9 @@ def queries(
     client = server_access.client(server)
 
     def consent(chosen: tuple[ServerQuery, ...]) -> bool:
-        if yes:
-            return True
-        show_queries(chosen, stderr=True)
-        if not sys.stdin.isatty():
-            raise MigrationError("nothing was terminated, because there was no consent\n  hint: consent with --yes")
-        return typer.confirm("Terminate them?", err=True)
+        if not yes:
+            show_queries(chosen, stderr=True)
+        return yes or options.consent("nothing was terminated", "Terminate them?")
 
     if action is not commands.QueryAction.LIST:
         for query in commands.change_queries(client, action, names or (), consent):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -14,18 +14,15 @@ from opensea_metrics.deploy.cli import options, server_access
 from opensea_metrics.deploy.cli.app import app
 from opensea_metrics.deploy.commands import ApplyChoice
 from opensea_metrics.deploy.migrations.errors import MigrationError
-from opensea_metrics.deploy.output.files import redirected
-from opensea_metrics.deploy.output.forms import Form
-from opensea_metrics.deploy.output.machine import (
-    Object,
-    change_objects,
-    error_objects,
-    validation_objects,
-)
+from opensea_metrics.deploy.output.forms import Form, redirected
 from opensea_metrics.deploy.output.plain import say
 from opensea_metrics.deploy.output.reports import write_report
-from opensea_metrics.deploy.output.upkeep import (
+from opensea_metrics.deploy.output.validation import (
+    change_objects,
+    error_objects,
     show_changed,
+    show_validation,
+    validation_objects,
 )
 
 
@@ -124,7 +121,7 @@ def validate(
         with redirected(view.out):
             _validate(server, sql, variables, offline, None)
         return
-    objects: list[Object] = []
+    objects: list[dict[str, Any]] = []
     try:
         _validate(server, sql, variables, offline, objects)
     except SqlError as error:
@@ -135,7 +132,7 @@ def validate(
 
 
 def _validate(
-    server: str | None, sql: Path | None, variables: dict[str, str], offline: bool, objects: list[Object] | None
+    server: str | None, sql: Path | None, variables: dict[str, str], offline: bool, objects: list[dict[str, Any]] | None
 ) -> None:
     """Check all statements. The results go into ``objects``. Without it they are printed for people."""
     is_named = bool(server) or options.is_configured()
@@ -145,10 +142,7 @@ def _validate(
     if objects is not None:
         objects += validation_objects(checked)
     else:
-        for unsupported in checked.unsupported:
-            say(f"note: {unsupported.place}: {unsupported.message}")
-        migrations, statements = counted(checked.migrations, "migration"), counted(checked.statements, "statement")
-        say(f"{migrations}, {statements} in {checked.root}: valid")
+        show_validation(checked)
     if client is None:
         return
     changed = commands.changed(client, sql, variables)

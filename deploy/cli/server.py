@@ -20,8 +20,8 @@ from opensea_metrics.deploy.embedded.activity import activity
 from opensea_metrics.deploy.embedded.engine import Engine
 from opensea_metrics.deploy.embedded.rest.policy import Policy
 from opensea_metrics.deploy.migrations.record.store import RECORD_NAMES
-from opensea_metrics.deploy.output.activity import ServerStatusLine
 from opensea_metrics.deploy.output.plain import say
+from opensea_metrics.deploy.output.progress import ServerStatusLine
 from opensea_metrics.spark_batch.period import duration
 
 

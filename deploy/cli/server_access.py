@@ -14,7 +14,7 @@ from opensea_metrics.deploy.config import Settings
 if TYPE_CHECKING:
     from opensea_metrics.deploy.client.topics import DeleteByBroker
     from opensea_metrics.deploy.commands import Site
-    from opensea_metrics.producer.clients import Client
+    from opensea_metrics.producer.kafka_clients import Client
 
 
 def client(server: str | None) -> KsqlClient:
@@ -55,7 +55,7 @@ def by_admin(config: Client, timeout: float = 30.0) -> DeleteByBroker:
     from confluent_kafka import KafkaError, KafkaException
 
     from opensea_metrics.deploy.migrations.errors import MigrationError
-    from opensea_metrics.producer.clients import admin_client
+    from opensea_metrics.producer.kafka_clients import admin_client
 
     def delete(topic: str) -> None:
         admin = admin_client({**config, "socket.timeout.ms": int(timeout * 1000)})

@@ -11,10 +11,7 @@ import typer
 from opensea_metrics.deploy.config import Settings
 from opensea_metrics.producer import metrics
 from opensea_metrics.producer.kafka import open_kafka
-from opensea_metrics.producer.settings import (
-    KafkaSettings,
-    SettingsError,
-)
+from opensea_metrics.producer.settings import KafkaSettings, SettingsError
 from opensea_metrics.producer.sinks import Sink
 from opensea_metrics.producer.topics import topics
 from opensea_metrics.sql.language.project.project import find_root, load_settings
@@ -39,8 +36,6 @@ Bootstrap = Annotated[
     str | None,
     typer.Option(metavar="HOST:PORT", help="Kafka (default: $KAFKA_BOOTSTRAP_SERVERS)."),
 ]
-
-
 
 
 def kafka(

@@ -15,8 +15,7 @@ from opensea_metrics.deploy.cli.app import app
 from opensea_metrics.deploy.output.plain import say
 from opensea_metrics.sql.language.functions import library
 from opensea_metrics.udfs import check, engines, registry
-from opensea_metrics.udfs.ksqldb import build as jars
-from opensea_metrics.udfs.ksqldb.image import build_image
+from opensea_metrics.udfs.ksqldb import build
 
 udfs = typer.Typer(help="Python functions that SQL can call.", no_args_is_help=True)
 app.add_typer(udfs, name="udfs")
@@ -106,12 +105,12 @@ def build_jars(
     """
     library.known()  # raises if a function has the name of one of ksqlDB's
     if docker:
-        build_image(tag)
+        build.build_image(tag)
         say(f"image {tag}")
         return
     if not ksqldb:
         raise UdfError("there are no jars of ksqlDB to build for: give their folder with --ksqldb DIR, or --docker")
-    built = jars.build(out, ksqldb, one)
+    built = build.build(out, ksqldb, one)
     say(f"{built.extension}: for the folder that ksql.extension.dir names")
     for jar in built.class_path:
         say(f"{jar}: for the server's class path (KSQL_CLASSPATH)")

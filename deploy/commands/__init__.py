@@ -7,7 +7,6 @@ MigrationError if files, record and server contradict one another.
 
 from typing import TYPE_CHECKING, Any
 
-from opensea_metrics.deploy.commands.init import init
 from opensea_metrics.deploy.commands.migrate import (
     apply,
     dry_run,
@@ -19,6 +18,7 @@ from opensea_metrics.deploy.commands.migrate import (
     unlock,
 )
 from opensea_metrics.deploy.commands.new import new, new_change, new_family, new_window
+from opensea_metrics.deploy.commands.projects import Validation, init, validate
 from opensea_metrics.deploy.commands.queries import QueryAction, change_queries, queries
 from opensea_metrics.deploy.commands.site import Site
 from opensea_metrics.deploy.commands.upkeep import (
@@ -29,7 +29,6 @@ from opensea_metrics.deploy.commands.upkeep import (
     drop_extra,
     repair,
 )
-from opensea_metrics.deploy.commands.validate import Validation, validate
 from opensea_metrics.deploy.migrations.plan.pending import ApplyChoice
 from opensea_metrics.deploy.serving_names import (
     reading,

@@ -16,14 +16,13 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from opensea_metrics.deploy.dashboard import page_parts, ranking
-from opensea_metrics.deploy.dashboard.catalog import Problem, chosen_window
 from opensea_metrics.deploy.dashboard.feeds import Feed
 from opensea_metrics.deploy.dashboard.hub import MARKET, Hub
 from opensea_metrics.deploy.dashboard.options import DashboardOptions
 from opensea_metrics.deploy.dashboard.query_box import QueryBox
 from opensea_metrics.deploy.dashboard.stream import PagePart, Streams, event
 from opensea_metrics.deploy.dashboard.view import BadView, PageView
-from opensea_metrics.deploy.dashboard.windows import DeployedWindow
+from opensea_metrics.deploy.dashboard.windows import DeployedWindow, Problem, chosen_window
 from opensea_metrics.deploy.embedded.rest import access, bodies, origins
 from opensea_metrics.deploy.embedded.rest.policy import Policy
 from opensea_metrics.deploy.embedded.rest.request_checks import RequestChecks
@@ -140,12 +139,12 @@ class _Pages:
         _, window = await self._window(view)
         if not isinstance(window, DeployedWindow):
             return PlainTextResponse(window.title if window else "The server does not answer.", 503)
-        _, rows, chains = page_parts.ranking_feeds(self._hub, view, window)
+        _, rows, chains = ranking.ranking_feeds(self._hub, view, window)
         await loaded(rows)
         await loaded(chains)
         if rows.error or not rows.is_loaded:
             return PlainTextResponse(rows.error or "The server does not answer.", 503)
-        text = ranking.as_csv(page_parts.ranked_rows(rows, chains, view))
+        text = ranking.as_csv(ranking.ranked_rows(rows, chains, view))
         name = f"collections_{window.suffix.lower()}.csv"
         headers = {"Content-Disposition": f'attachment; filename="{name}"'}
         return Response(text, media_type="text/csv", headers=headers)
@@ -155,7 +154,7 @@ class _Pages:
         feed = self._hub.names()
         await loaded(feed)
         names = frozenset(row[0] for row in feed.rows.all())
-        return names, chosen_window(names, view, self._hub.tables.is_live) if feed.is_loaded else None
+        return names, chosen_window(names, view.window, self._hub.tables.is_live) if feed.is_loaded else None
 
     async def _status_events(self, parts: tuple[PagePart, ...]) -> AsyncIterator[bytes]:
         _, window = await self._window(PageView())

@@ -17,9 +17,8 @@ from itertools import chain, count, repeat
 from opensea_metrics.core.errors import OpenSeaMetricsError
 from opensea_metrics.deploy.client import KsqlError
 from opensea_metrics.deploy.dashboard import lineage
-from opensea_metrics.deploy.dashboard.push import Values
 from opensea_metrics.deploy.dashboard.recent_rows import RecentRows
-from opensea_metrics.deploy.dashboard.tables import RowSelection, ServerTables
+from opensea_metrics.deploy.dashboard.tables import RowSelection, ServerTables, Values
 
 LINGER = 30.0
 """How many seconds a feed without pages continues, because pages are reloaded."""

@@ -12,8 +12,7 @@ from opensea_metrics.deploy.client import KsqlClient
 from opensea_metrics.deploy.dashboard import lineage, windows
 from opensea_metrics.deploy.dashboard.feeds import Feed, LogFeed, PolledFeed, PulledFeed, PushFeed
 from opensea_metrics.deploy.dashboard.options import DashboardOptions
-from opensea_metrics.deploy.dashboard.push import Values
-from opensea_metrics.deploy.dashboard.tables import RowSelection, ServerTables, Tables
+from opensea_metrics.deploy.dashboard.tables import RowSelection, ServerTables, Tables, Values
 from opensea_metrics.deploy.dashboard.windows import DeployedWindow
 
 LOG_ROWS = 50

@@ -5,23 +5,35 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from opensea_metrics.deploy.dashboard import catalog, ranking
-from opensea_metrics.deploy.dashboard.assets import top_assets
+import orjson
+
+from opensea_metrics.deploy.dashboard import windows
 from opensea_metrics.deploy.dashboard.feeds import Feed
 from opensea_metrics.deploy.dashboard.hub import COLLECTION, MARKET, TRADING, Hub
+from opensea_metrics.deploy.dashboard.options import DashboardOptions, safe_url
+from opensea_metrics.deploy.dashboard.ranking import ranking_part
 from opensea_metrics.deploy.dashboard.stream import PagePart
-from opensea_metrics.deploy.dashboard.tables import RowSelection
+from opensea_metrics.deploy.dashboard.tables import RowSelection, Values
 from opensea_metrics.deploy.dashboard.view import PageView
-from opensea_metrics.deploy.dashboard.windows import DeployedWindow
+from opensea_metrics.deploy.dashboard.windows import DeployedWindow, Problem, chosen_window
 
 
 def catalog_part(hub: Hub, view: PageView) -> PagePart:
-    """The windows and chains of the pickers."""
+    """The windows and chains of the pickers. If there is no window to show: the reason."""
     names, chains = hub.names(), hub.chains()
 
     def message(_: int) -> Any:
         listed = [row[0] for row in names.rows.all()]
-        return catalog.catalog(listed, [row[0] for row in chains.rows.all()], view, hub.tables.is_live)
+        chosen = chosen_window(listed, view.window, hub.tables.is_live)
+        window = chosen if isinstance(chosen, DeployedWindow) else None
+        return {
+            "windows": [{"suffix": w.suffix, "label": w.label, "size": w.size} for w in windows.deployed(listed)],
+            "window": window.suffix if window else None,
+            "chains": [row[0] for row in chains.rows.all()],
+            "missing": windows.missing(listed, window) if window else [],
+            "problem": chosen.as_json() if isinstance(chosen, Problem) else None,
+            "isComplete": window is not None,
+        }
 
     return PagePart("catalog", view, (names, chains), message)
 
@@ -35,37 +47,6 @@ def market_parts(hub: Hub, view: PageView, window: DeployedWindow, names: frozen
     return (*parts, ranking_part(hub, view, window))
 
 
-def ranking_part(hub: Hub, view: PageView, window: DeployedWindow) -> PagePart:
-    """The ranked collections of one window."""
-    at, rows, chains = ranking_feeds(hub, view, window)
-
-    def message(_: int) -> Any:
-        all_rows = rows.rows.all()
-        listed = ranked_rows(rows, chains, view)
-        return {
-            "start": all_rows[0][3] if all_rows else at,
-            "size": window.size,
-            "total": len(listed),
-            "columns": ranking.COLUMNS,
-            "rows": listed[: view.rows],
-        }
-
-    return PagePart("ranking", (view, window), (rows, chains), message)
-
-
-def ranking_feeds(hub: Hub, view: PageView, window: DeployedWindow) -> tuple[int | None, Feed, Feed]:
-    """The start of the ranked window (None: the newest), its collections, and their chains."""
-    at = view.at
-    if at is None and view.end is not None:  # the last window of the period
-        at = (view.end - 1) // window.advance * window.advance
-    return at, hub.ranking(window, at), hub.chain_names(window, at)
-
-
-def ranked_rows(rows: Feed, chains: Feed, view: PageView) -> list[list[Any]]:
-    """All rows of a ranking, in the order of a view."""
-    return ranking.ranked(rows.rows.all(), {row[0]: row[1] for row in chains.rows.all()}, view)
-
-
 def collection_parts(hub: Hub, view: PageView, window: DeployedWindow, names: frozenset[str]) -> tuple[PagePart, ...]:
     """The charts of a collection, and its top assets."""
     equal = (("COLLECTION", view.name),)
@@ -77,7 +58,7 @@ def collection_parts(hub: Hub, view: PageView, window: DeployedWindow, names: fr
 
         def message(_: int) -> Any:
             row = assets.rows.newest()
-            return None if row is None else top_assets(row, hub.options)
+            return None if row is None else _top_assets(row, hub.options)
 
         parts.append(PagePart("assets", (view, window), (assets,), message))
     return tuple(parts)
@@ -147,3 +128,39 @@ def _message(feed: Feed, view: PageView, window: DeployedWindow, columns: tuple[
         }
 
     return message
+
+
+def _top_assets(row: Values, options: DashboardOptions) -> dict[str, Any]:
+    """A row of TOP_ASSETS: the window's start, the number of assets sold, and the two lists.
+
+    Names and addresses of assets are untrusted.
+    """
+    start, sold, by_volume, by_transfers = row
+    return {
+        "start": start,
+        "sold": sold,
+        "byVolume": [_asset(entry, options) for entry in by_volume or () if isinstance(entry, dict)],
+        "byTransfers": [_asset(entry, options) for entry in by_transfers or () if isinstance(entry, dict)],
+    }
+
+
+def _asset(entry: dict[str, Any], options: DashboardOptions) -> dict[str, Any]:
+    fields = {str(name).upper(): value for name, value in entry.items()}
+    detail = _detail(fields.get("DETAIL"))
+    return {
+        "id": fields.get("KEY"),
+        "value": fields.get("VALUE"),
+        "name": detail.get("NAME"),
+        "sales": detail.get("SALES"),
+        "url": safe_url(detail.get("URL")),
+        "image": options.picture(detail.get("IMAGE")),
+    }
+
+
+def _detail(text: Any) -> dict[str, Any]:
+    """The JSON object in a text. Empty if there is none."""
+    try:
+        detail = orjson.loads(text)
+    except (TypeError, orjson.JSONDecodeError):
+        return {}
+    return {str(name).upper(): value for name, value in detail.items()} if isinstance(detail, dict) else {}

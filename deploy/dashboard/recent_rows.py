@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 
-from opensea_metrics.deploy.dashboard.push import Values
+from opensea_metrics.deploy.dashboard.tables import Values
 
 
 @dataclass

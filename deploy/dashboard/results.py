@@ -11,8 +11,7 @@ import pyarrow.parquet as pq
 from starlette.concurrency import run_in_threadpool
 
 from opensea_metrics.core.errors import OpenSeaMetricsError
-from opensea_metrics.deploy.dashboard.push import Values
-from opensea_metrics.deploy.dashboard.tables import RowSelection
+from opensea_metrics.deploy.dashboard.tables import RowSelection, Values
 from opensea_metrics.producer.archive.errors import is_of_storage, reason
 from opensea_metrics.producer.archive.location import open_archive
 from opensea_metrics.producer.environment import without_secrets

@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import httpx
 from starlette.concurrency import run_in_threadpool
 
 from opensea_metrics.core.quoting import ksqldb_text
-from opensea_metrics.deploy.client import KsqlClient, KsqlError
-from opensea_metrics.deploy.dashboard.push import Values, push
+from opensea_metrics.deploy.client import KsqlClient, KsqlError, QueryEnded, ServerUnreachable
+from opensea_metrics.deploy.client.errors import BadReply, error_in, error_of
+from opensea_metrics.deploy.client.http import MEDIA_TYPE
+from opensea_metrics.deploy.client.rows import Objects
 from opensea_metrics.deploy.serving_names import serving_names
+from opensea_metrics.deploy.shapes import WrongShape, listed, member
+
+Values = Sequence[Any]
+"""The values of a row, in the order of a query's columns."""
 
 _ASKED_AGAIN = 30.0
 """Seconds after which the record of migrations is read again if no table has come or gone."""
+_ANSWER = 10.0
+"""Seconds for the connection and for the head of the reply. Rows may take any time."""
 
 
 @dataclass(frozen=True)
@@ -112,3 +120,42 @@ class ServerTables:
         """The rows of a pull query."""
         pulled = await run_in_threadpool(self.client.pull_rows, self.serving(selection).pull())
         return list(pulled.values)
+
+
+async def push(
+    http: httpx.AsyncClient, url: str, text: str, reset: str = "latest"
+) -> AsyncGenerator[Values | None, None]:
+    """The rows of a push query. The first item is None: the server has started the query.
+
+    ``reset`` is ``latest`` for future rows only, or ``earliest``. ``http`` uses HTTP/1.1, so that each query has its
+    own connection: queries that share a connection block one another. The iteration ends only with a ClientError.
+    Cancelling the task that reads the rows closes the connection, which ends the query.
+    """
+    timeout = httpx.Timeout(_ANSWER, read=None)
+    body = {"ksql": text, "streamsProperties": {"auto.offset.reset": reset}}
+    request = "POST /query (push)"
+    try:
+        headers = {"Accept": MEDIA_TYPE}
+        async with http.stream("POST", f"{url}/query", json=body, headers=headers, timeout=timeout) as reply:
+            if reply.status_code != 200:
+                page = (await reply.aread()).decode(errors="replace")
+                refused = error_of(reply.status_code, page, text)
+                raise refused or BadReply(url, request, f"it has HTTP status {reply.status_code}")
+            objects = Objects()
+            async for piece in reply.aiter_bytes():
+                for message in objects.feed(piece):
+                    if message.get("header") is not None:
+                        yield None
+                    elif message.get("row") is not None:
+                        yield listed(member(message, "row"), "columns")
+                    elif message.get("errorMessage") is not None:
+                        raise error_in(message["errorMessage"], text)
+                    else:
+                        raise QueryEnded(url, text, "the server ended it")
+        raise QueryEnded(url, text, "its reply stops")
+    except httpx.ConnectError as error:
+        raise ServerUnreachable(url, str(error) or type(error).__name__) from error
+    except httpx.TransportError as error:
+        raise QueryEnded(url, text, str(error) or type(error).__name__) from error
+    except WrongShape as error:
+        raise BadReply(url, request, str(error)) from None

@@ -11,7 +11,13 @@ from opensea_metrics.deploy.dashboard.windows import DeployedWindow, window_of
 
 SPANS = {"1h": 3_600_000, "6h": 21_600_000, "24h": 86_400_000, "2d": 172_800_000, "all": 0}
 """The ranges of charts, in ms back from the newest window. 0 is all windows of a feed."""
-SORTS = ("name", "chain", "usd", "usd_change", "eth", "sales", "sales_change", "floor", "average", "transfers")
+RANKED_COLUMNS = (
+    "name", "chain", "usd", "usd_change", "eth", "sales", "sales_change", "floor", "average", "transfers",
+)  # fmt: skip
+"""The values of a row of the ranking, which can be sorted by each of them.
+
+Changes are fractions: 0.5 means plus 50 %. None: there was no value before.
+"""
 ROWS = (25, 100, 500)
 _NUMBER = re.compile(r"[0-9]{1,15}")
 
@@ -58,7 +64,7 @@ class PageView:
             start,
             end,
             _time(query, "at"),
-            _choice(query, "sort", SORTS, "usd"),
+            _choice(query, "sort", RANKED_COLUMNS, "usd"),
             _choice(query, "order", ("desc", "asc"), "desc") == "desc",
             query.get("find", "")[:200].casefold(),
             int(rows) if rows in map(str, ROWS) else ROWS[0],

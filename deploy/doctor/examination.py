@@ -1,11 +1,14 @@
-"""Checks all parts, one after the other. A part that fails does not hide the others."""
+"""Checks all parts that the environment or ``.env`` names. A part that fails does not hide the others."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
 
 from opensea_metrics.deploy.client import KsqlClient
 from opensea_metrics.deploy.doctor import (
@@ -14,33 +17,69 @@ from opensea_metrics.deploy.doctor import (
     connect,
     kafka,
     ksqldb,
-    registry,
+    schema_registry,
     spark,
 )
 from opensea_metrics.deploy.doctor.checks import Check, Checker, Unreachable
-from opensea_metrics.deploy.doctor.settings import PartSettings, cassandra_if_named, kafka_if_named
 from opensea_metrics.producer import envelope
+from opensea_metrics.producer.environment import Environment
+from opensea_metrics.producer.settings import KafkaSettings
+from opensea_metrics.spark_batch.cassandra_session import CassandraSettings
 from opensea_metrics.sql.language.project.project import find_root, load_settings
 
-ADVICE = {
-    "ksqldb": "docker compose logs ksqldb-server; KSQLDB_URL or --server names it",
-    "kafka": "docker compose logs kafka; KAFKA_BOOTSTRAP_SERVERS names it",
-    "connect": "docker compose logs kafka-connect; OPENSEA_METRICS_CONNECT_URL names it",
-    "schema registry": "docker compose logs kafka-schema-registry;"
-    " OPENSEA_METRICS_SCHEMA_REGISTRY_URL names it",
-    "archive": "docker compose logs minio; OPENSEA_METRICS_ARCHIVE and the variables AWS_… name it",
-    "cassandra": "docker compose logs cassandra cassandra-init; the variables CASSANDRA_… name it",
-    "spark": "docker compose logs spark-master; OPENSEA_METRICS_SPARK_MASTER names it",
+Page = Annotated[
+    str | None,
+    Field(pattern="^https?://", description="http://host:port or https://host:port"),
+]
+
+
+@dataclass(frozen=True)
+class StackPart:
+    """A part of the stack: the variable that names it, and its services in Docker Compose."""
+
+    variable: str
+    services: str
+    named_by: str = ""
+
+    @property
+    def advice(self) -> str:
+        """What to do if the part does not answer."""
+        return f"docker compose logs {self.services}; {self.named_by or f'{self.variable} names it'}"
+
+
+PARTS = {
+    "ksqldb": StackPart("KSQLDB_URL", "ksqldb-server", "KSQLDB_URL or --server names it"),
+    "kafka": StackPart("KAFKA_BOOTSTRAP_SERVERS", "kafka"),
+    "connect": StackPart("OPENSEA_METRICS_CONNECT_URL", "kafka-connect"),
+    "schema registry": StackPart("OPENSEA_METRICS_SCHEMA_REGISTRY_URL", "kafka-schema-registry"),
+    "archive": StackPart("OPENSEA_METRICS_ARCHIVE", "minio", "OPENSEA_METRICS_ARCHIVE and the variables AWS_… name it"),
+    "cassandra": StackPart("CASSANDRA_CONTACT_POINTS", "cassandra cassandra-init", "the variables CASSANDRA_… name it"),
+    "spark": StackPart("OPENSEA_METRICS_SPARK_MASTER", "spark-master"),
 }
-VARIABLE = {
-    "ksqldb": "KSQLDB_URL",
-    "kafka": "KAFKA_BOOTSTRAP_SERVERS",
-    "connect": "OPENSEA_METRICS_CONNECT_URL",
-    "schema registry": "OPENSEA_METRICS_SCHEMA_REGISTRY_URL",
-    "archive": "OPENSEA_METRICS_ARCHIVE",
-    "cassandra": "CASSANDRA_CONTACT_POINTS",
-    "spark": "OPENSEA_METRICS_SPARK_MASTER",
-}
+
+
+class PartSettings(Environment):
+    """Variables ``OPENSEA_METRICS_…``; ``.env.example`` explains them."""
+
+    model_config = SettingsConfigDict(env_prefix="OPENSEA_METRICS_")
+
+    connect_url: Page = None
+    schema_registry_url: Page = None
+    archive: str | None = None
+    spark_master: str | None = None
+    spark_ui_url: Page = None
+
+
+def kafka_if_named() -> KafkaSettings | None:
+    """Kafka's settings, or None if they name no broker."""
+    settings = KafkaSettings()
+    return settings if "bootstrap_servers" in settings.model_fields_set else None
+
+
+def cassandra_if_named() -> CassandraSettings | None:
+    """Cassandra's settings, or None if they name no node."""
+    settings = CassandraSettings()
+    return settings if "contact_points" in settings.model_fields_set else None
 
 
 @dataclass(frozen=True)
@@ -67,12 +106,12 @@ def examine(target: KsqldbTarget, asking: Callable[[str], None] = lambda part: N
 
     def of(part: str, configured: Any, look: Callable[[], list[Check]]) -> list[Check]:
         if not configured:
-            return [Checker(part).left_out(f"to check it, set {VARIABLE[part]}")]
+            return [Checker(part).left_out(f"to check it, set {PARTS[part].variable}")]
         asking(part)
         try:
             return look()
         except Unreachable as error:
-            return [Checker(part).failed("reachable", str(error), ADVICE[part])]
+            return [Checker(part).failed("reachable", str(error), PARTS[part].advice)]
 
     def look_at_ksqldb() -> list[Check]:
         nonlocal groups
@@ -86,13 +125,13 @@ def examine(target: KsqldbTarget, asking: Callable[[str], None] = lambda part: N
     checks += of(
         "kafka",
         brokers,
-        lambda: kafka.examine(brokers, raw, long_form, dead(long_form), groups),  # type: ignore[arg-type]
+        lambda: kafka.examine(brokers, raw, long_form, _dead_letter_topics(long_form), groups),  # type: ignore[arg-type]
     )
     checks += of("connect", parts.connect_url, lambda: connect.examine(str(parts.connect_url)))
     checks += of(
         "schema registry",
         parts.schema_registry_url,
-        lambda: registry.examine(str(parts.schema_registry_url), long_form),
+        lambda: schema_registry.examine(str(parts.schema_registry_url), long_form),
     )
     checks += of("archive", parts.archive, lambda: archive.examine(str(parts.archive)))
     checks += of("cassandra", nodes, lambda: cassandra.examine(nodes))  # type: ignore[arg-type]
@@ -104,6 +143,6 @@ def examine(target: KsqldbTarget, asking: Callable[[str], None] = lambda part: N
     return checks
 
 
-def dead(long_form: tuple[str, ...]) -> tuple[str, ...]:
+def _dead_letter_topics(long_form: tuple[str, ...]) -> tuple[str, ...]:
     """The topics of dead letters: the producer's, and those of the sinks for Cassandra."""
     return (envelope.DEAD_LETTER_TOPIC, *(f"{topic}.cassandra-sink.dlq" for topic in long_form))

@@ -17,7 +17,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # it re-expor
 
 from opensea_metrics.core.wording import counted
 from opensea_metrics.deploy.doctor.checks import Check, Checker, Unreachable, age_text, moment_text
-from opensea_metrics.producer.clients import admin_client
+from opensea_metrics.producer.kafka_clients import admin_client
 from opensea_metrics.producer.settings import KafkaSettings
 
 TIMEOUT = 15.0  # seconds for one request

@@ -14,8 +14,7 @@ import duckdb
 from opensea_metrics.core.database import open_database
 from opensea_metrics.core.errors import OpenSeaMetricsError, os_reason
 from opensea_metrics.core.quoting import quoted
-from opensea_metrics.sql.language.lowering.duckdb import python
-from opensea_metrics.sql.language.lowering.duckdb.macros import SETUP
+from opensea_metrics.sql.language.lowering.duckdb.setup import SETUP, register_functions
 from opensea_metrics.udfs import duckdb as udfs
 
 _DATABASE = "embedded.duckdb"
@@ -123,7 +122,7 @@ class Storage:
                 self._check_version()
                 self._check_size()
                 udfs.register(self._database)
-                python.register(self._database)
+                register_functions(self._database)
             except BaseException:
                 self._database.close()
                 raise

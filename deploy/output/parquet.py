@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from opensea_metrics.core.types import KsqlType
-from opensea_metrics.deploy.output.files import appearing
+from opensea_metrics.deploy.output.forms import appearing
 from opensea_metrics.deploy.query.values import arrow_table, moment
 
 

@@ -69,6 +69,13 @@ def json_text(value: Any, indent: int | None = None) -> str:
     return CONTROL.sub(_in_letters, text)
 
 
+def exact_text(value: Any) -> str:
+    """A value on one line, exactly: a text as it is, and others as JSON."""
+    if value is None:
+        return "NULL"
+    return value if isinstance(value, str) else json_text(value)
+
+
 def _text_of(value: Any) -> str:
     return f"{_NUMBER}{value:f}" if isinstance(value, Decimal) else str(value)
 

@@ -1,14 +1,12 @@
-"""Plans and the status of versions, for people. All sentences about steps are here."""
+"""Plans, for people and for programs. All sentences about steps are here."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from typing import Any
 
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
 from rich.text import Text  # for types
 
-from opensea_metrics.deploy.migrations.plan.files import VersionStatus
 from opensea_metrics.deploy.migrations.plan.impact import DataEffect, Verdict
 from opensea_metrics.deploy.migrations.plan.steps import (
     ApplyStep,
@@ -17,16 +15,9 @@ from opensea_metrics.deploy.migrations.plan.steps import (
     RollbackPlan,
     UndoStep,
 )
-from opensea_metrics.deploy.migrations.record.records import VersionState
-from opensea_metrics.deploy.output.console import console, shown, time_text
+from opensea_metrics.deploy.output.console import console, shown
 from opensea_metrics.sql.language.statements.properties import RESET
 
-STYLES = {
-    VersionState.MIGRATED: "green",
-    VersionState.PENDING: "yellow",
-    VersionState.RUNNING: "cyan",
-    VersionState.ERROR: "red",
-}
 VERDICTS = {
     Verdict.NEW: "green",
     Verdict.UNCHANGED: "dim",
@@ -62,8 +53,8 @@ EFFECTS = {
     DataEffect.OLD_VERSION_DROPPED: "the old version is dropped",
     DataEffect.OLD_VERSION_DELETED: "the old version is dropped; topic {topic} is deleted with all its rows",
 }
-
-
+PLAN = ("version", "migration", "reversible", "statement", "name", "verdict", "data")
+"""The fields of :func:`plan_objects`."""
 SIDE_BY_SIDE = """\
 hint: apply --side-by-side builds the refused replacements beside the old versions, which serve until
 the new ones have caught up. plan --side-by-side shows its steps. Readers keep the names in the files."""
@@ -86,6 +77,19 @@ def show_plan(plan: Plan) -> None:
     if plan.later:
         later = ", ".join(f"V{version:03}" for version in plan.later)
         out.print(shown(f"{later}: planned when these are applied, because it replaces what they create"))
+
+
+def plan_objects(plan: Plan) -> list[dict[str, Any]]:
+    """A JSON object for each statement."""
+    rows = ((version, step) for version in plan.versions for step in version.steps)
+    return [
+        {
+            "version": version.version, "migration": version.name, "reversible": str(version.reversible),
+            "statement": step.statement.text, "name": step.statement.name, "verdict": str(step.impact.verdict),
+            "data": data_sentence(step),
+        }
+        for version, step in rows
+    ]  # fmt: skip
 
 
 def data_sentence(step: ApplyStep) -> str:
@@ -134,40 +138,6 @@ def show_rollback(plan: RollbackPlan, stderr: bool = False) -> None:
         out.print(shown("Topics that are deleted, with all data in them:", "bold red"))
         for topic in plan.deleted_topics:
             out.print(shown(f"  {topic}"))
-
-
-def show_status(versions: Sequence[VersionStatus]) -> None:
-    """Print one line for each version, which fits into 80 characters, and notes on some versions below."""
-    out = console()
-    table = Table(box=SIMPLE_HEAD, padding=0)
-    for name in ("version", "name", "state", "statements", "by", "started, UTC", "seconds"):
-        table.add_column(name, no_wrap=name in ("version", "state", "statements"), overflow="fold")
-    table.columns[-1].justify = "right"
-    notes = []
-    for version in versions:
-        record = version.record
-        took = ""
-        if record.started_on is not None and record.completed_on is not None:
-            took = f"{(record.completed_on - record.started_on) / 1000:.1f}"
-        number = f"V{record.version:03}"
-        table.add_row(
-            number,
-            shown(record.name),
-            shown(str(record.state), STYLES[record.state]),
-            f"{version.done}/{'?' if version.total is None else version.total}",
-            shown(version.who or ""),
-            time_text(record.started_on),
-            took,
-        )
-        if record.error_reason:
-            notes.append(shown(f"{number}: {record.error_reason}", "red"))
-        elif version.total is None:
-            notes.append(shown(f"{number}: its file is missing", "yellow"))
-        elif version.changed:
-            notes.append(shown(f"{number}: the file was changed after it was applied", "yellow"))
-    out.print(table)
-    for note in notes:
-        out.print(note)
 
 
 def _show_step(step: ApplyStep, show: Callable[[Text], None]) -> None:

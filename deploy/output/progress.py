@@ -1,17 +1,24 @@
-"""Progress on stderr: on a terminal one line that changes, in a pipe a line for each finished step."""
+"""Progress on stderr: what the steps of a run have done, and what a server has read.
+
+A run has one line on a terminal, which changes. In a pipe it has a line for each finished step.
+"""
 
 from __future__ import annotations
 
 import time
 from contextlib import AbstractContextManager
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Column
 
 from opensea_metrics.deploy.migrations.run.progress import CatchUpProgress, StepProgress
-from opensea_metrics.deploy.output.console import console, shown
+from opensea_metrics.deploy.output.console import console, shown, time_text
 from opensea_metrics.deploy.output.plain import one_line
+
+if TYPE_CHECKING:  # loads the embedded server, which runs of migrations do not need
+    from opensea_metrics.deploy.embedded.activity import Activity
 
 EVERY = 10.0  # seconds between two lines on a query's progress, without a terminal
 
@@ -93,3 +100,29 @@ class Reporter(AbstractContextManager["Reporter"]):
             self._said[query.query_id] = now
             line = f"{query.query_id} catches up: {query.consumed} of {query.end} records"
             self._console.print(shown(line))
+
+
+class ServerStatusLine:
+    """Text such as ``4,103 events/s · newest 2026-11-30 10:31:02 UTC · 0 records behind · disk …``.
+
+    Rates cover the time since the previous line.
+    """
+
+    def __init__(self) -> None:
+        self._before: tuple[float, int] | None = None
+
+    def text(self, activity: Activity) -> str:
+        """The line for the activity now."""
+        now = time.monotonic()
+        at, read = self._before or (now, activity.read)
+        rate = (activity.read - read) / max(now - at, 1e-9)
+        self._before = now, activity.read
+        newest = f"newest {time_text(activity.newest)} UTC" if activity.newest is not None else "no event yet"
+        return " · ".join(
+            (
+                f"{max(rate, 0):,.0f} events/s",
+                newest,
+                f"{activity.behind:,} behind",
+                f"disk {activity.database / 1e6:,.0f} MB, {activity.free / 1e9:,.0f} GB free",
+            )
+        )

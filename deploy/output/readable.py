@@ -16,7 +16,7 @@ from typing import Any
 
 from rich.cells import cell_len, set_cell_size
 
-from opensea_metrics.deploy.output.plain import json_text, one_line
+from opensea_metrics.deploy.output.plain import exact_text, one_line
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _WHOLE = ("INTEGER", "BIGINT")
@@ -65,13 +65,6 @@ def exact_lines(value: Any) -> list[str]:
     return [one_line(_struct(value))]
 
 
-def cell(value: Any) -> str:
-    """A value on one line, exactly."""
-    if value is None:
-        return "NULL"
-    return value if isinstance(value, str) else json_text(value)
-
-
 def time_of(moment: int) -> str:
     """Epoch ms as UTC, such as ``2026-09-15 11:30:00``; milliseconds only if there are any."""
     try:
@@ -107,7 +100,7 @@ def _iso(text: str) -> str:
 def _struct(value: Any) -> str:
     """A STRUCT in the form of ksqlDB's own command line. JSON would escape nested JSON once more."""
     if not isinstance(value, dict):
-        return cell(value)
+        return exact_text(value)
     return "{" + ", ".join(f"{name}={_struct(inner)}" for name, inner in value.items()) + "}"
 
 

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from opensea_metrics.core.types import BIGINT, BOOLEAN, DOUBLE, STRING, KsqlType
-from opensea_metrics.deploy.output.files import redirected, write_csv
-from opensea_metrics.deploy.output.forms import Form, ReportView
-from opensea_metrics.deploy.output.plain import say_json
-from opensea_metrics.deploy.output.readable import Look, cell
+from opensea_metrics.deploy.output.forms import Form, ReportView, redirected, write_csv
+from opensea_metrics.deploy.output.plain import exact_text, say_json
+from opensea_metrics.deploy.output.readable import Look
 from opensea_metrics.deploy.output.tables import print_record
 
 
@@ -75,4 +74,4 @@ def _column(name: str, values: list[Any]) -> tuple[tuple[str, KsqlType], list[An
     for kind, types in ((BOOLEAN, {bool}), (BIGINT, {int}), (DOUBLE, {int, float})):
         if kinds and kinds <= types:
             return (name, kind), values
-    return (name, STRING), [None if value is None else cell(value) for value in values]
+    return (name, STRING), [None if value is None else exact_text(value) for value in values]

@@ -10,8 +10,8 @@ from rich.table import Table
 
 from opensea_metrics.deploy.output import readable
 from opensea_metrics.deploy.output.console import console, shown
-from opensea_metrics.deploy.output.plain import one_line, say, say_json
-from opensea_metrics.deploy.output.readable import Look, cell
+from opensea_metrics.deploy.output.plain import exact_text, one_line, say, say_json
+from opensea_metrics.deploy.output.readable import Look
 from opensea_metrics.deploy.output.tables import print_list, print_record, print_rows
 from opensea_metrics.deploy.replies import Rows
 from opensea_metrics.deploy.reply_columns import ServerColumn, type_text
@@ -79,7 +79,7 @@ def _show_line(texts: Sequence[str], widths: list[int], grows: bool) -> list[int
 
 def _cell(value: Any, look: Look, exact: bool) -> str:
     if exact or isinstance(value, list | dict):
-        return one_line(cell(value))
+        return one_line(exact_text(value))
     return readable.lines(value, look)[0]
 
 
@@ -97,7 +97,7 @@ def show_reply(reply: Sequence[Mapping[str, Any]]) -> None:
         single = Table(show_header=False)
         for name, value in body.items():
             if isinstance(value, str | int | float) and value != "" and name not in NOISE:
-                single.add_row(shown(name), shown(cell(value)))
+                single.add_row(shown(name), shown(exact_text(value)))
         if single.rows:
             console().print(single)
         for name, value in sorted(body.items(), key=lambda item: item[0] != "fields"):
@@ -122,7 +122,7 @@ def _print_list(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
 def _list_cell(value: Any) -> str:
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
         return ", ".join(value)
-    return cell(value).partition("\n")[0]
+    return exact_text(value).partition("\n")[0]
 
 
 def _call(function: str, variation: Mapping[str, Any]) -> Mapping[str, Any]:

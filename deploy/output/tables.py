@@ -10,8 +10,8 @@ from rich.table import Table
 
 from opensea_metrics.deploy.output import grid, readable
 from opensea_metrics.deploy.output.console import console, shown
-from opensea_metrics.deploy.output.plain import one_line
-from opensea_metrics.deploy.output.readable import Look, cell
+from opensea_metrics.deploy.output.plain import exact_text, one_line
+from opensea_metrics.deploy.output.readable import Look
 
 _ANY_WIDTH = 1_000_000  # characters
 
@@ -22,7 +22,7 @@ def print_table(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     for name in names:
         table.add_column(shown(one_line(name)), overflow="fold")
     for row in rows:
-        table.add_row(*(shown(one_line(cell(value)), "dim" if value is None else "") for value in row))
+        table.add_row(*(shown(one_line(exact_text(value)), "dim" if value is None else "") for value in row))
     table.columns[0].no_wrap = True
     console().print(table)
 

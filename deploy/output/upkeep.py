@@ -1,23 +1,19 @@
-"""Changed files, drift and repairs, for people."""
+"""Drift and repairs, for people and for programs."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from rich.table import Table
 
 from opensea_metrics.deploy.migrations.plan.drift import Drift, DriftKind, DriftObject
-from opensea_metrics.deploy.migrations.plan.files import FileChange, FileChangeKind
 from opensea_metrics.deploy.migrations.plan.repair import Correction, RepairReason
 from opensea_metrics.deploy.migrations.record.records import StatementRecord
 from opensea_metrics.deploy.output.console import console, shown
 
-DIFF = {"+": "green", "-": "red", "@": "cyan"}
-FILE_CHANGES = {
-    FileChangeKind.MISSING: "{where}: the file is missing",
-    FileChangeKind.CHANGED: "{where} was changed; the record does not have its applied statements",
-    FileChangeKind.STATEMENT_CHANGED: "{where}",
-}
+DRIFT = ("kind", "object", "name", "related", "detail")
+"""The fields of :func:`drift_objects`."""
 CORRECTIONS = {
     RepairReason.EXECUTED: "the server executed it",
     RepairReason.NOT_EXECUTED: "the server did not execute it",
@@ -29,18 +25,6 @@ CORRECTIONS = {
 }
 
 
-def show_changed(changes: Sequence[FileChange]) -> None:
-    """Print the diffs of changed files, and the verdict on replacing each definition on the server."""
-    out = console()
-    for change in changes:
-        out.print(shown(f"V{change.version:03} {FILE_CHANGES[change.kind].format(where=change.where)}", "bold"))
-        for line in change.diff:
-            out.print(shown(f"  {line}", DIFF.get(line[:1], "")))
-        if change.impact is not None:
-            clause = f" ({change.impact.clause})" if change.impact.clause else ""
-            out.print(shown(f"  as CREATE OR REPLACE: {change.impact.verdict}{clause}", "yellow"))
-
-
 def show_drift(drifts: Sequence[Drift]) -> None:
     """Print one line for each difference."""
     if not drifts:
@@ -49,6 +33,17 @@ def show_drift(drifts: Sequence[Drift]) -> None:
     for drift in drifts:
         table.add_row(drift.kind, shown(drift.name), shown(drift_sentence(drift)))
     console().print(table)
+
+
+def drift_objects(drifts: Sequence[Drift]) -> list[dict[str, Any]]:
+    """A JSON object for each difference."""
+    return [
+        {
+            "kind": str(drift.kind), "object": str(drift.object), "name": drift.name,
+            "related": list(drift.related), "detail": drift_sentence(drift),
+        }
+        for drift in drifts
+    ]  # fmt: skip
 
 
 def drift_sentence(drift: Drift) -> str:

@@ -25,8 +25,7 @@ from opensea_metrics.deploy.query.values import arrow_table, reply_rows
 from opensea_metrics.deploy.replies import Rows
 from opensea_metrics.deploy.reply_columns import ServerColumn
 from opensea_metrics.sql.language.catalog.sources import Source
-from opensea_metrics.sql.language.lowering.duckdb import python
-from opensea_metrics.sql.language.lowering.duckdb.macros import SETUP
+from opensea_metrics.sql.language.lowering.duckdb.setup import SETUP, register_functions
 from opensea_metrics.udfs import duckdb as udfs
 
 MOST_ROWS = 100_000
@@ -128,7 +127,7 @@ def _run(
 ) -> list[list[Any]]:
     with scratch_database(settings=_MEMORY, setup=SETUP) as (database, _):
         udfs.register(database)
-        python.register(database)
+        register_functions(database)
         for at, (columns, rows) in enumerate(tables):
             named = [(column_name(name), kind) for name, kind in columns]
             database.register(f"pulled_{at}", arrow_table(named, rows))

@@ -16,7 +16,7 @@ from opensea_metrics.core.quoting import column as duckdb_column
 from opensea_metrics.core.types import KsqlType, duckdb, name_of
 from opensea_metrics.deploy.query.grammar import Over, Term
 from opensea_metrics.deploy.query.names import NameResolver, column_of
-from opensea_metrics.deploy.query.windows import over_sql, over_type
+from opensea_metrics.deploy.query.over import over_sql, over_type
 from opensea_metrics.sql.language.lowering.duckdb.aggregates import aggregate
 from opensea_metrics.sql.language.lowering.duckdb.expressions import Lowering
 from opensea_metrics.sql.language.queries.analysis import aggregates

@@ -1,20 +1,22 @@
-"""Completion: the words that fit at the cursor, from the text before the cursor."""
+"""Completion: the words that fit at the cursor, from the text before the cursor and the names of a server."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
 
 from opensea_metrics.core.quoting import ksqldb_quoted
+from opensea_metrics.deploy.client import ClientError, KsqlClient
+from opensea_metrics.deploy.query.over import NAMES as WINDOW_FUNCTIONS
 from opensea_metrics.deploy.query.user_statements import STATEMENTS
-from opensea_metrics.deploy.query.windows import NAMES as WINDOW_FUNCTIONS
-from opensea_metrics.deploy.shell.catalog import ServerNames
 from opensea_metrics.deploy.shell.commands import COMMANDS
+from opensea_metrics.sql.language.functions import library
 
 KEYWORDS = (
     "AND", "AS", "ASC", "BETWEEN", "BY", "CASE", "CAST", "CHANGES", "DELETE TOPIC", "DESC", "ELSE", "EMIT CHANGES",
@@ -33,6 +35,46 @@ _NAMED = re.compile(r"\b(?:FROM|JOIN|INTO)\s+(`[^`]+`|\w+)(?:\s+(?:AS\s+)?(\w+))
 _FILE = re.compile(r"^\s*\\i\s+(\S*)\Z")
 _COMMAND = re.compile(r"^\s*\\\w*\Z|^\s*\\\?\Z")
 _PLAIN = re.compile(r"[A-Z_][A-Z0-9_]*")
+
+
+@dataclass(frozen=True)
+class ServerNames:
+    """Names as the server spells them. ``columns`` are those of each stream and table."""
+
+    columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    functions: tuple[str, ...] = ()
+    queries: tuple[str, ...] = ()
+    topics: tuple[str, ...] = ()
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The streams and tables."""
+        return tuple(self.columns)
+
+
+def names_of(client: KsqlClient) -> ServerNames:
+    """Ask a server for all names. An error of the server only means fewer names, because the shell works without
+    completion.
+    """
+    try:
+        sources, queries, topics = client.everything()
+        described = client.describe_all([source.name for source in sources])
+        columns = {d.name: _readable(d.window is not None, [c.name for c in d.columns]) for d in described}
+        functions = _functions(client)
+    except ClientError:
+        return ServerNames(functions=tuple(library.known()))
+    ids = tuple(query.id for query in queries)
+    return ServerNames(columns, functions, ids, tuple(topic.name for topic in topics))
+
+
+def _readable(is_windowed: bool, columns: list[str]) -> tuple[str, ...]:
+    return (*columns, *(("WINDOWSTART", "WINDOWEND") if is_windowed else ()), "ROWTIME")
+
+
+def _functions(client: KsqlClient) -> tuple[str, ...]:
+    reply = client.ask("SHOW FUNCTIONS;")
+    listed = [item.get("name") for entity in reply for item in entity.get("functions") or ()]
+    return tuple(sorted({name for name in listed if isinstance(name, str)}))
 
 
 def candidates(before: str, after: str, names: ServerNames) -> tuple[str, list[str]]:

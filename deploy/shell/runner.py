@@ -15,12 +15,13 @@ from opensea_metrics.deploy.client import KsqlClient
 from opensea_metrics.deploy.client.snapshot import type_named
 from opensea_metrics.deploy.output.console import console
 from opensea_metrics.deploy.output.excerpts import error_text
-from opensea_metrics.deploy.output.files import (
+from opensea_metrics.deploy.output.forms import (
+    Form,
+    form_for,
     redirected,
     write_csv,
     write_json,
 )
-from opensea_metrics.deploy.output.forms import Form, form_for
 from opensea_metrics.deploy.output.plain import say
 from opensea_metrics.deploy.output.rows import show_json, show_push, show_reply, show_rows
 from opensea_metrics.deploy.query import answer

@@ -3,31 +3,49 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from prompt_toolkit import PromptSession
 from prompt_toolkit.auto_suggest import AutoSuggestFromHistory
+from prompt_toolkit.document import Document
+from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+from prompt_toolkit.lexers import Lexer
 from prompt_toolkit.output import ColorDepth
+from prompt_toolkit.styles import Style
 
 from opensea_metrics.core.errors import OpenSeaMetricsError, os_error_text
 from opensea_metrics.deploy.client import KsqlClient
 from opensea_metrics.deploy.output.excerpts import error_text
 from opensea_metrics.deploy.output.plain import say
-from opensea_metrics.deploy.query.user_statements import Action, UserStatement, statements_in
-from opensea_metrics.deploy.shell.catalog import ServerNames, names_of
+from opensea_metrics.deploy.query.user_statements import (
+    STATEMENTS,
+    Action,
+    UserStatement,
+    statements_in,
+)
 from opensea_metrics.deploy.shell.commands import Commands
-from opensea_metrics.deploy.shell.completion import SqlCompleter
-from opensea_metrics.deploy.shell.highlighting import STYLE, SqlLexer
+from opensea_metrics.deploy.shell.completion import KEYWORDS, ServerNames, SqlCompleter, names_of
 from opensea_metrics.deploy.shell.runner import PLACE, ChangeRefused, Runner, View
 from opensea_metrics.sql.language.dialect.lexical import first_unclosed
 from opensea_metrics.sql.language.project.variables import pieces
 
 PROMPT, MORE = "metrics> ", "    ...> "
 _FIRST_NAMES = 5.0  # seconds
+_WORDS = frozenset(word for phrase in (*KEYWORDS, *STATEMENTS) for word in phrase.split())
+_TOKEN = re.compile(
+    r"(?P<comment>--.*|/\*.*?(?:\*/|$))|(?P<text>'(?:[^']|'')*'?)|(?P<name>`[^`]*`?)"
+    r"|(?P<number>\b\d+(?:\.\d+)?(?:[eE][+-]?\d+)?\b)|(?P<word>[A-Za-z_]\w*)|(?P<rest>.)"
+)
+STYLE = Style.from_dict(
+    {"keyword": "bold ansiblue", "text": "ansigreen", "number": "ansicyan", "comment": "ansibrightblack italic",
+     "name": "ansimagenta", "prompt": "bold", "bottom-toolbar": "noreverse ansibrightblack"}
+)  # fmt: skip
 
 
 def start(client: KsqlClient, view: View, asks: bool = True, read_only: bool = False) -> None:
@@ -135,6 +153,26 @@ def is_complete(text: str) -> bool:
         return False
     *_, last = pieces(text)
     return last.text.rstrip().endswith(";")
+
+
+class SqlLexer(Lexer):
+    """Colours one line at a time, so that a long text costs no more than its visible lines."""
+
+    def lex_document(self, document: Document) -> Callable[[int], StyleAndTextTuples]:
+        lines = document.lines
+
+        def line(number: int) -> StyleAndTextTuples:
+            text = lines[number] if number < len(lines) else ""
+            return [(_style(match), match[0]) for match in _TOKEN.finditer(text)]
+
+        return line
+
+
+def _style(part: re.Match[str]) -> str:
+    kind = part.lastgroup or ""
+    if kind == "word":
+        return "class:keyword" if part[0].upper() in _WORDS else ""
+    return "" if kind == "rest" else f"class:{kind}"
 
 
 def _bindings() -> KeyBindings:

@@ -10,9 +10,8 @@ import duckdb
 from sqlglot import exp
 
 from opensea_metrics.core.database import Setting, scratch_database
-from opensea_metrics.sql.language.lowering.duckdb import python
 from opensea_metrics.sql.language.lowering.duckdb.expressions import Lowering
-from opensea_metrics.sql.language.lowering.duckdb.macros import SETUP
+from opensea_metrics.sql.language.lowering.duckdb.setup import SETUP, register_functions
 from opensea_metrics.sql.language.queries.scope import Scope
 from opensea_metrics.udfs import duckdb as udfs
 
@@ -29,7 +28,7 @@ class Evaluator:
         settings: dict[str, Setting] = {"error_on_division_by_zero": False}
         database, _ = self._resources.enter_context(scratch_database(settings=settings, setup=SETUP))
         udfs.register(database)
-        python.register(database)
+        register_functions(database)
         return database
 
     def value(self, expression: exp.Expression, scope: Scope) -> Any:

@@ -26,8 +26,8 @@ from opensea_metrics.deploy.sqltests.comparison import (
     stream_difference,
     table_difference,
 )
+from opensea_metrics.deploy.sqltests.dependencies import are_needed, names_in
 from opensea_metrics.deploy.sqltests.evaluator import Evaluator
-from opensea_metrics.deploy.sqltests.needed import names_in, needed
 from opensea_metrics.deploy.sqltests.targets import Target
 from opensea_metrics.sql.language.catalog.sources import Source
 from opensea_metrics.sql.language.lowering.refusals import Unsupported
@@ -102,7 +102,7 @@ def _migrate(project: Project, case: Case, target: Target) -> None:
     """Apply the migrations of a case, as far as the case depends on them. Each file begins without properties."""
     files = [file for file in project.migrations if file.version <= (case.migrations or 0)]
     statements = [(file.version, statement) for file in files for statement in file.statements]
-    kept = needed([statement for _, statement in statements], names_in(case.steps))
+    kept = are_needed([statement for _, statement in statements], names_in(case.steps))
     for _, group in groupby((pair for pair, is_kept in zip(statements, kept, strict=True) if is_kept), itemgetter(0)):
         target.reset_properties()
         for _, statement in group:

@@ -26,8 +26,8 @@ from opensea_metrics.sql.language.catalog.changes import applied
 from opensea_metrics.sql.language.catalog.sources import Source
 from opensea_metrics.sql.language.lowering import support
 from opensea_metrics.sql.language.lowering.refusals import SPARK, Unsupported
-from opensea_metrics.sql.language.lowering.spark import python
 from opensea_metrics.sql.language.lowering.spark import selects as spark_selects
+from opensea_metrics.sql.language.lowering.spark.setup import register_functions
 from opensea_metrics.sql.language.queries.analysis import Analysis
 from opensea_metrics.sql.language.statements.statements import Kind, Statement
 
@@ -93,7 +93,7 @@ class SparkTarget:
     def stream(self, source: Source) -> Sequence[Row]:
         with spark_errors():
             query = self._relation(source)
-            python.register(self._session, query)
+            register_functions(self._session, query)
             rows = self._session.sql(f"SELECT * FROM ({query}) ORDER BY _off").collect()
         kinds = {column.name: column.type for column in source.columns}
         names = [*kinds, *(["WINDOWSTART", "WINDOWEND"] if source.window else []), "ROWTIME"]
@@ -165,7 +165,7 @@ class SparkTarget:
         return ordered.final(wanted) or grouped[wanted.id]
 
     def _run(self, query: str) -> DataFrame:
-        python.register(self._session, query)
+        register_functions(self._session, query)
         return self._session.sql(query)
 
     def _grouped(self, analysis: Analysis, relation: str) -> str:
@@ -180,7 +180,7 @@ class SparkTarget:
         window = analysis.window
         if window is None:
             return
-        python.register(self._session, relation)
+        register_functions(self._session, relation)
         last = 0
         for (time,) in self._session.sql(f"SELECT ROWTIME FROM ({relation}) ORDER BY _off").collect():
             last = max(last, time)

@@ -19,7 +19,7 @@ from opensea_metrics.producer.archive.layout import HOUR_MS, ArchiveFile
 from opensea_metrics.producer.archive.location import Archive
 from opensea_metrics.spark_batch.upkeep.rows import rows, sample_of, table
 from opensea_metrics.sql.language.catalog.sources import Source as Stream
-from opensea_metrics.sql.language.lowering.times import event_time
+from opensea_metrics.sql.language.lowering.event_times import event_time
 
 _BATCH_BYTES = 16 * 1024 * 1024
 """Bytes of text that one query decodes. Planning the query takes as long as decoding about 5,000 records."""

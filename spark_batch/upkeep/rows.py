@@ -19,8 +19,7 @@ from opensea_metrics.spark_batch.event_times import stamped_sql
 from opensea_metrics.sql.language.catalog.catalog import Catalog
 from opensea_metrics.sql.language.catalog.sources import Source as Stream
 from opensea_metrics.sql.language.lowering import support
-from opensea_metrics.sql.language.lowering.duckdb import python
-from opensea_metrics.sql.language.lowering.duckdb.macros import SETUP
+from opensea_metrics.sql.language.lowering.duckdb.setup import SETUP, register_functions
 from opensea_metrics.sql.language.lowering.records import rows as records
 from opensea_metrics.sql.language.lowering.records import utf8
 from opensea_metrics.sql.language.lowering.refusals import ARCHIVE
@@ -99,7 +98,7 @@ def database(
             setup=SETUP,
         ) as connection,
     ):
-        python.register(connection)
+        register_functions(connection)
         yield connection, Path(folder)
 
 

@@ -11,9 +11,8 @@ from opensea_metrics.core.errors import OpenSeaMetricsError
 from opensea_metrics.deploy.client import KsqlClient
 from opensea_metrics.deploy.dashboard import feeds
 from opensea_metrics.deploy.dashboard.feeds import PulledFeed, PushFeed
-from opensea_metrics.deploy.dashboard.push import Values
 from opensea_metrics.deploy.dashboard.stream import PagePart, Streams
-from opensea_metrics.deploy.dashboard.tables import RowSelection, ServerTables
+from opensea_metrics.deploy.dashboard.tables import RowSelection, ServerTables, Values
 from tests.dashboard.loop import in_loop
 
 

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from opensea_metrics.deploy.client import KsqlClient
-from opensea_metrics.deploy.shell.catalog import ServerNames, names_of
-from opensea_metrics.deploy.shell.completion import candidates
+from opensea_metrics.deploy.shell.completion import ServerNames, candidates, names_of
 from opensea_metrics.deploy.shell.session import is_complete
 
 NAMES = ServerNames(

@@ -11,9 +11,9 @@ import pytest
 from opensea_metrics.deploy.migrations.plan.files import VersionStatus
 from opensea_metrics.deploy.migrations.record.records import VersionRecord, VersionState
 from opensea_metrics.deploy.migrations.run.progress import CatchUpProgress, StepProgress
-from opensea_metrics.deploy.output.plans import show_status
 from opensea_metrics.deploy.output.progress import Reporter
 from opensea_metrics.deploy.output.rows import show_json, show_push, show_reply, show_rows
+from opensea_metrics.deploy.output.server_state import show_status
 from opensea_metrics.deploy.replies import Rows
 from opensea_metrics.deploy.reply_columns import ServerColumn
 from tests.deploy.stub import REPLIES

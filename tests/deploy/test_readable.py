@@ -18,7 +18,7 @@ import pytest
 
 from opensea_metrics.core.errors import SqlError
 from opensea_metrics.core.types import BIGINT, DOUBLE, STRING, TIMESTAMP, DecimalType, array, struct
-from opensea_metrics.deploy.output import files, parquet, readable
+from opensea_metrics.deploy.output import forms, parquet, readable
 from opensea_metrics.deploy.output.forms import Form, OutputRefused, form_for
 from opensea_metrics.deploy.output.grid import table
 from opensea_metrics.deploy.output.readable import Look, lines
@@ -155,10 +155,10 @@ def test_rows_that_are_wider_than_the_terminal_come_one_below_the_other(
 
 def test_csv_and_json_are_exact(capsys: pytest.CaptureFixture[str]) -> None:
     names = [column.name for column in rows().columns]
-    assert files.write_csv(names, rows().values) == 2
+    assert forms.write_csv(names, rows().values) == 2
     read = list(csv.reader(io.StringIO(capsys.readouterr().out)))
     assert read == [names, ['a,"b"\n', str(NOON), "195185.40426926521", '[{"K": "x"}]'], ["", "", "", ""]]
-    assert files.write_json(names, rows().values) == 2
+    assert forms.write_json(names, rows().values) == 2
     first = json.loads(capsys.readouterr().out.splitlines()[0])
     assert first == {"SLUG": 'a,"b"\n', "WS": NOON, "USD": 195185.40426926521, "TOP": [{"K": "x"}]}
 
@@ -189,8 +189,8 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
 
     with pytest.raises(SqlError):
         parquet.write_parquet(tmp_path / "x.parquet", [("A", STRING)], failing(), ())
-    with pytest.raises(SqlError), files.redirected(tmp_path / "x.csv"):
-        files.write_csv(["A"], failing())
+    with pytest.raises(SqlError), forms.redirected(tmp_path / "x.csv"):
+        forms.write_csv(["A"], failing())
     assert list(tmp_path.iterdir()) == []
 
     def interrupted() -> Any:

@@ -20,7 +20,7 @@ from opensea_metrics.deploy.cli import sinks
 from opensea_metrics.deploy.cli.options import variables
 from opensea_metrics.deploy.client import BadAddress, KsqlClient
 from opensea_metrics.deploy.config import FunctionSettings, ServeSettings, Settings
-from opensea_metrics.deploy.doctor.settings import PartSettings
+from opensea_metrics.deploy.doctor.examination import PartSettings
 from opensea_metrics.deploy.embedded.server import running
 from opensea_metrics.producer import environment, kafka
 from opensea_metrics.producer.archive.errors import ArchiveError

@@ -43,10 +43,12 @@ from opensea_metrics.deploy.output.batch import show_counts
 from opensea_metrics.deploy.output.console import console
 from opensea_metrics.deploy.output.doctor import check_objects, show_checks
 from opensea_metrics.deploy.output.plain import CONTROL, one_line, say, say_json, visible
-from opensea_metrics.deploy.output.plans import show_plan, show_rollback, show_status
+from opensea_metrics.deploy.output.plans import show_plan, show_rollback
 from opensea_metrics.deploy.output.progress import Reporter
 from opensea_metrics.deploy.output.rows import show_json, show_push, show_reply, show_rows
-from opensea_metrics.deploy.output.upkeep import correction_sentence, show_changed, show_drift
+from opensea_metrics.deploy.output.server_state import show_status
+from opensea_metrics.deploy.output.upkeep import correction_sentence, show_drift
+from opensea_metrics.deploy.output.validation import show_changed
 from opensea_metrics.deploy.replies import Rows
 from opensea_metrics.deploy.reply_columns import ServerColumn
 from opensea_metrics.producer.archive.damage import Damage

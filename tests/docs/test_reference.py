@@ -9,7 +9,7 @@ import sys
 import pytest
 
 import opensea_metrics.deploy.config
-import opensea_metrics.deploy.doctor.settings
+import opensea_metrics.deploy.doctor.examination
 import opensea_metrics.producer.archive.s3
 import opensea_metrics.spark_batch.cassandra_session
 import opensea_metrics.spark_batch.settings  # noqa: F401

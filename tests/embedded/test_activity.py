@@ -10,7 +10,7 @@ from opensea_metrics.deploy.embedded.statements.statement_runner import (
     Statements,
     StatementsRequest,
 )
-from opensea_metrics.deploy.output.activity import ServerStatusLine
+from opensea_metrics.deploy.output.progress import ServerStatusLine
 from tests.embedded.topic import running
 
 STATEMENTS = """

@@ -12,7 +12,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import Frame, Opcode
 
-from opensea_metrics.producer.frames import TextConnection
+from opensea_metrics.producer.text_connection import TextConnection
 
 
 def cut(message: bytes, chance: random.Random) -> Iterable[bytes]:

@@ -11,9 +11,9 @@ from opensea_metrics.core.types import spark as spark_type
 from opensea_metrics.sql.language.catalog.catalog import Catalog
 from opensea_metrics.sql.language.catalog.changes import applied
 from opensea_metrics.sql.language.catalog.inserts import insert_columns
-from opensea_metrics.sql.language.lowering.spark import python
 from opensea_metrics.sql.language.lowering.spark import selects as spark_selects
 from opensea_metrics.sql.language.lowering.spark.expressions import SparkLowering
+from opensea_metrics.sql.language.lowering.spark.setup import register_functions
 from opensea_metrics.sql.language.queries.resolution import analyse
 from opensea_metrics.sql.language.queries.scope import Scope
 from opensea_metrics.sql.language.statements.parser import parse_statement
@@ -56,7 +56,7 @@ def test_rows(spark: Any, given: Catalog, case: dict[str, Any]) -> None:
     analysis = analyse(statement, statement.ast, dict(given.sources))
     write = spark_selects.grouped if analysis.is_aggregation else spark_selects.rows
     query = write(analysis, "SELECT * FROM given_rows")
-    python.register(spark, query)
+    register_functions(spark, query)
     count = len(analysis.projections)
     rows = [[plain(value) for value in row[:count]] for row in spark.sql(query).collect()]
     assert sorted(map(rounded, rows), key=str) == sorted(map(rounded, case["rows"]), key=str)

@@ -21,9 +21,9 @@ from opensea_metrics.core.types import spark as spark_type
 from opensea_metrics.sql.language.catalog.catalog import Catalog
 from opensea_metrics.sql.language.catalog.changes import applied
 from opensea_metrics.sql.language.catalog.inserts import insert_columns
-from opensea_metrics.sql.language.lowering.spark import python
 from opensea_metrics.sql.language.lowering.spark import selects as spark_selects
 from opensea_metrics.sql.language.lowering.spark.expressions import SparkLowering
+from opensea_metrics.sql.language.lowering.spark.setup import register_functions
 from opensea_metrics.sql.language.queries.resolution import analyse
 from opensea_metrics.sql.language.queries.scope import Scope
 from opensea_metrics.sql.language.statements.parser import parse_script
@@ -85,7 +85,7 @@ def computed(spark: Any, given: tuple[Catalog, str]) -> dict[str, Any]:
             queries[expression] = lowered(catalog, relation, [expression])
         except SqlError as error:
             values[expression] = error
-    python.register(spark, " ".join(queries.values()))
+    register_functions(spark, " ".join(queries.values()))
     texts = list(queries)
     alone: list[str] = []
     for start in range(0, len(texts), AT_ONCE):

@@ -11,8 +11,7 @@ from opensea_metrics.sql.language.catalog.catalog import Catalog
 from opensea_metrics.sql.language.catalog.changes import applied
 from opensea_metrics.sql.language.catalog.sources import Source
 from opensea_metrics.sql.language.lowering import support
-from opensea_metrics.sql.language.lowering.duckdb import python
-from opensea_metrics.sql.language.lowering.duckdb.macros import SETUP
+from opensea_metrics.sql.language.lowering.duckdb.setup import SETUP, register_functions
 from opensea_metrics.sql.language.lowering.records import rows as records
 from opensea_metrics.sql.language.statements.parser import parse_script
 from opensea_metrics.sql.language.values.timestamp_formats import UnknownFormat, timestamp_format
@@ -45,7 +44,7 @@ def test_records_without_an_event_time_are_dropped(
     with duckdb.connect() as database:
         for statement in SETUP:
             database.execute(statement)
-        python.register(database)
+        register_functions(database)
         given = pa.table({"n": [*range(len(times))], "line": [f'{{"t":{value}}}' for value in times]})
         database.register("given", given)
         lines = "SELECT n, line, '' AS path, NULL::VARCHAR AS key, NULL::BIGINT AS ts FROM given"

@@ -13,8 +13,8 @@ from opensea_metrics.core.errors import SqlError
 from opensea_metrics.sql.language.catalog.catalog import Catalog
 from opensea_metrics.sql.language.catalog.changes import applied
 from opensea_metrics.sql.language.dialect.nesting import BRACKETS, OPERATIONS
-from opensea_metrics.sql.language.lowering.duckdb import python, selects
-from opensea_metrics.sql.language.lowering.duckdb.macros import SETUP
+from opensea_metrics.sql.language.lowering.duckdb import selects
+from opensea_metrics.sql.language.lowering.duckdb.setup import SETUP, register_functions
 from opensea_metrics.sql.language.lowering.spark import selects as spark_selects
 from opensea_metrics.sql.language.queries.resolution import analyse
 from opensea_metrics.sql.language.statements.parser import parse_script
@@ -74,7 +74,7 @@ def database() -> Iterator[duckdb.DuckDBPyConnection]:
     with duckdb.connect() as database:
         for statement in SETUP:
             database.execute(statement)
-        python.register(database)
+        register_functions(database)
         database.execute(
             'CREATE TABLE t ("A" INTEGER, "B" BIGINT, "D" DOUBLE, "S" VARCHAR, "P" BOOLEAN, "L" BIGINT[],'
             ' "ROWTIME" BIGINT, "_off" BIGINT)'

@@ -29,8 +29,7 @@ from opensea_metrics.core.types import (
 from opensea_metrics.sql.language.catalog.catalog import Catalog
 from opensea_metrics.sql.language.catalog.changes import applied
 from opensea_metrics.sql.language.catalog.sources import Source
-from opensea_metrics.sql.language.lowering.duckdb import python
-from opensea_metrics.sql.language.lowering.duckdb.macros import SETUP
+from opensea_metrics.sql.language.lowering.duckdb.setup import SETUP, register_functions
 from opensea_metrics.sql.language.lowering.records import rows as records
 from opensea_metrics.sql.language.lowering.records.capitals import capitals
 from opensea_metrics.sql.language.statements.parser import parse_script
@@ -51,7 +50,7 @@ def database() -> Iterator[duckdb.DuckDBPyConnection]:
     with duckdb.connect() as connection:
         for statement in SETUP:
             connection.execute(statement)
-        python.register(connection)
+        register_functions(connection)
         yield connection
 
 

@@ -7,8 +7,7 @@ import pytest
 
 from opensea_metrics.sql.language.catalog.catalog import Catalog
 from opensea_metrics.sql.language.catalog.changes import applied
-from opensea_metrics.sql.language.lowering.duckdb import python
-from opensea_metrics.sql.language.lowering.duckdb.macros import SETUP
+from opensea_metrics.sql.language.lowering.duckdb.setup import SETUP, register_functions
 from opensea_metrics.sql.language.lowering.records.rows import decoded, spelled
 from opensea_metrics.sql.language.statements.parser import parse_script
 
@@ -38,7 +37,7 @@ def reasons() -> list[tuple[object, str | None]]:
     database = duckdb.connect()
     for setup in SETUP:
         database.execute(setup)
-    python.register(database)
+    register_functions(database)
     given = " UNION ALL ".join(
         f"SELECT {n} AS n, '{line}' AS line, '' AS path, NULL AS key, 0::BIGINT AS ts"
         for n, line in enumerate(lines)

@@ -16,9 +16,9 @@ from opensea_metrics.deploy.cli.app import whole_app
 from opensea_metrics.deploy.client import KsqlClient
 from opensea_metrics.deploy.embedded import server
 from opensea_metrics.deploy.sqltests import cases, runner
+from opensea_metrics.deploy.sqltests.dependencies import are_needed
 from opensea_metrics.deploy.sqltests.embedded import EmbeddedTarget
 from opensea_metrics.deploy.sqltests.evaluator import Evaluator
-from opensea_metrics.deploy.sqltests.needed import needed
 from opensea_metrics.deploy.sqltests.runner import CaseResult
 from opensea_metrics.sql.language.project.project import Project, load_project
 from opensea_metrics.sql.language.statements.parser import parse_script
@@ -287,9 +287,9 @@ def test_the_needed_statements_follow_streams_over_the_topics_of_tables() -> Non
         "INSERT INTO d SELECT CAST(x AS BIGINT) AS n FROM a;",
         "test",
     )
-    assert needed(statements, {"C"}) == [True, True, True, False, True, False, False]
-    assert needed(statements, {"D"}) == [True, True, True, False, True, True, True]
-    assert needed(statements, set()) == [True, *[False] * 6]
+    assert are_needed(statements, {"C"}) == [True, True, True, False, True, False, False]
+    assert are_needed(statements, {"D"}) == [True, True, True, False, True, True, True]
+    assert are_needed(statements, set()) == [True, *[False] * 6]
 
 
 def test_results_as_json(tmp_path: Path) -> None:

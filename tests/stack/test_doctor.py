@@ -29,7 +29,7 @@ from opensea_metrics.deploy.doctor import (
     connect,
     examine,
     kafka,
-    registry,
+    schema_registry,
     spark,
 )
 from opensea_metrics.deploy.doctor.checks import Unreachable
@@ -297,7 +297,7 @@ def test_a_broker_that_is_down() -> None:
 
 def test_a_server_that_is_not_a_registry(named: dict[str, str]) -> None:
     with pytest.raises(Unreachable, match="has no /subjects"):
-        registry.examine(named["OPENSEA_METRICS_CONNECT_URL"], [GLOBAL])
+        schema_registry.examine(named["OPENSEA_METRICS_CONNECT_URL"], [GLOBAL])
 
 
 def test_nothing_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

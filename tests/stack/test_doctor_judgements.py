@@ -12,7 +12,7 @@ from opensea_metrics.deploy.doctor import (
     connect,
     kafka,
     ksqldb,
-    registry,
+    schema_registry,
     spark,
 )
 from opensea_metrics.deploy.doctor.cassandra import TableFacts
@@ -177,14 +177,14 @@ def test_the_registry() -> None:
         "Global": {"version": 1},
         "Collections": {"version": 3, "schemaType": "PROTOBUF"},
     }
-    checks = registry.judge(["Global-value", "Collections-value"], LONG, latest)
+    checks = schema_registry.judge(["Global-value", "Collections-value"], LONG, latest)
     assert not_well(checks) == []
     assert [check.observation for check in checks] == [
         "2 subjects",
         "AVRO, version 1",
         "PROTOBUF, version 3",
     ]
-    (one,) = not_well(registry.judge(["Global-value"], LONG, {"Global": {"version": 1}}))
+    (one,) = not_well(schema_registry.judge(["Global-value"], LONG, {"Global": {"version": 1}}))
     assert (one.name, one.verdict) == ("Collections", "warning")
     assert "long_form_format=AVRO" in one.advice
 

@@ -1,8 +1,9 @@
-"""Compiles Java sources into jars, with javac.
+"""Builds what a ksqlDB server needs to run the functions: jars, or a Docker image that has everything.
 
-There are two layouts. In ``apart``, one jar for ``ksql.extension.dir`` has only the classes, and jars for the server's
-class path have the runtime and Jep. With this layout, any number of projects can share a server. In ``one``, one jar
-for ``ksql.extension.dir`` has everything. A server may have only one such jar, because Python can be loaded only once.
+There are two layouts of jars. In ``apart``, one jar for ``ksql.extension.dir`` has only the classes. Jars for the
+server's class path have the runtime and Jep. With this layout, any number of projects can share a server. In ``one``,
+one jar for ``ksql.extension.dir`` has everything. A server may have only one such jar, because Python can be loaded
+only once.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ JAR = "opensea-metrics-udfs.jar"
 RUNTIME = "pyudf.jar"
 _RELEASE = "11"
 """The oldest Java that ksqlDB 7.9 runs on."""
+_DOCKERFILE = Path("deploy/compose/ksqldb/Dockerfile")
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,29 @@ def build(out: Path, ksqldb: Iterable[Path], one: bool = False) -> Built:
         jep = library.with_name(jep_jar().name)
         shutil.copyfile(jep_jar(), jep)
         return Built(extension, (library, jep))
+
+
+def build_image(tag: str) -> None:
+    """Build the image from a checkout, the working directory, including the project's own functions.
+
+    Docker's progress is shown in the terminal. Raises UdfError if Docker or the checkout is missing,
+    or if the build fails.
+    """
+    root = Path.cwd()
+    if not (root / _DOCKERFILE).is_file():
+        raise UdfError(f"{_DOCKERFILE} does not exist here: run this in a checkout of opensea-metrics")
+    if shutil.which("docker") is None:
+        raise UdfError("there is no docker command: install Docker, or build jars with --ksqldb DIR")
+    with tempfile.TemporaryDirectory() as own:
+        for file in registry.own_files():
+            shutil.copy(file, own)
+        done = subprocess.run(
+            ["docker", "build", "-f", _DOCKERFILE, "-t", tag, "--build-context", f"own={own}", "."],
+            cwd=root,
+            check=False,
+        )
+    if done.returncode:
+        raise UdfError(f"docker build failed with exit code {done.returncode}")
 
 
 def function_sources() -> dict[str, str]:

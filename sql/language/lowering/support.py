@@ -8,7 +8,7 @@ from opensea_metrics.core.errors import Place
 from opensea_metrics.core.types import NoSuchType, duckdb, name_of, spark, struct
 from opensea_metrics.sql.language.catalog.catalog import Catalog, Query
 from opensea_metrics.sql.language.catalog.sources import Source
-from opensea_metrics.sql.language.lowering.duckdb import items, selects
+from opensea_metrics.sql.language.lowering.duckdb import ordered, selects
 from opensea_metrics.sql.language.lowering.duckdb.expressions import Lowering
 from opensea_metrics.sql.language.lowering.refusals import EMBEDDED, SPARK, Unsupported
 from opensea_metrics.sql.language.lowering.selects import aggregate_calls
@@ -176,7 +176,7 @@ def check_query(analysis: Analysis, engine: str) -> None:
         if engine == SPARK:
             _check_for_spark(analysis)
         else:
-            items.ITEMS.key_sides(analysis)
+            ordered.SYNTAX.key_sides(analysis)
             if analysis.is_aggregation:
                 selects.grouping(analysis)
             else:
@@ -187,9 +187,9 @@ def check_query(analysis: Analysis, engine: str) -> None:
 
 def _check_for_spark(analysis: Analysis) -> None:
     # Imported here, because a server does not need them.
-    from opensea_metrics.sql.language.lowering.spark import items, selects
+    from opensea_metrics.sql.language.lowering.spark import ordered, selects
 
-    items.ITEMS.key_sides(analysis)
+    ordered.SYNTAX.key_sides(analysis)
     (selects.grouped if analysis.is_aggregation else selects.rows)(analysis, "")
 
 

@@ -17,8 +17,8 @@ from opensea_metrics.deploy.embedded.topics.log_tables import rows_of, state_tab
 from opensea_metrics.deploy.embedded.topics.readers import Reader
 from opensea_metrics.deploy.embedded.topics.stored_topic import MOST_BYTES
 from opensea_metrics.sql.language.catalog.catalog import Query
-from opensea_metrics.sql.language.lowering.duckdb import python, selects
-from opensea_metrics.sql.language.lowering.duckdb.macros import SETUP
+from opensea_metrics.sql.language.lowering.duckdb import selects
+from opensea_metrics.sql.language.lowering.duckdb.setup import SETUP, register_functions
 from opensea_metrics.udfs import duckdb as udfs
 
 _INCOMING = "incoming"
@@ -41,7 +41,7 @@ class OrderedRows:
             setup=(*_SCHEMAS, *SETUP),
         )
         udfs.register(self.cursor)
-        python.register(self.cursor)
+        register_functions(self.cursor)
         for queue in self._queues:
             queue.create(self.cursor)
         moving.create_state(self.cursor, query, "")

@@ -42,7 +42,7 @@ _DEEP = 100
 
 @dataclass(frozen=True)
 class Lowering(DuckDBNumbers):
-    """Writes the expressions of one statement in DuckDB's SQL. The database must have run ``macros.SETUP``."""
+    """Writes the expressions of one statement in DuckDB's SQL. The database must have run ``setup.SETUP``."""
 
     engine = EMBEDDED
     dialect = "duckdb"

@@ -13,7 +13,7 @@ the columns of :class:`Input`, and:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -26,14 +26,14 @@ from opensea_metrics.sql.language.lowering.duckdb.selects import (
     key_of_join,
     selected,
 )
-from opensea_metrics.sql.language.lowering.ordered.items import qualified_columns
+from opensea_metrics.sql.language.lowering.ordered.items import OrderedSyntax, qualified_columns
 from opensea_metrics.sql.language.queries.analysis import Analysis
 
 ORDER = ("_n", "_s", "_part", "_time", "_gone")
 """Columns of items in addition to those of their source, and to ``_key``."""
-
-
 BOUNDS = ("WINDOWSTART", "WINDOWEND")
+_PARTITIONS = 1 << 16
+_NUMBERS = 1 << 44
 
 
 @dataclass(frozen=True)
@@ -91,8 +91,12 @@ def inputs(analysis: Analysis) -> tuple[Input, ...]:
 @lru_cache(maxsize=1_000)
 def step_keys(analysis: Analysis) -> tuple[StepKeys, ...]:
     """The keys of each join, from left to right."""
+    return tuple(StepKeys(left, right) for left, right in _key_sides(analysis))
+
+
+def _key_sides(analysis: Analysis) -> list[tuple[str, str]]:
     lowering = Lowering(selects.scope_of(analysis), joined_columns(analysis))
-    return tuple(StepKeys(lowering.whole(step.left), lowering.whole(step.right)) for step in analysis.joins)
+    return [(lowering.whole(step.left), lowering.whole(step.right)) for step in analysis.joins]
 
 
 def rows(analysis: Analysis, items: str) -> str:
@@ -134,3 +138,22 @@ def _key(columns: list[str]) -> str:
         return columns[0]
     known = " AND ".join(f"{column} IS NOT NULL" for column in columns)
     return f"CASE WHEN {known} THEN row({', '.join(columns)}) END"
+
+
+def _place(sources: int, number: int) -> str:
+    return f"((_turn::HUGEINT * {sources} + {number}) * {_PARTITIONS} + _part) * {_NUMBERS} + _off"
+
+
+def _struct(fields: Mapping[str, str]) -> str:
+    return f"struct_pack({', '.join(f'{name} := {value}' for name, value in fields.items())})"
+
+
+SYNTAX = OrderedSyntax(
+    column=column_of,
+    place=_place,
+    struct=_struct,
+    last=lambda value: f"last_value({value} IGNORE NULLS)",
+    numbered=lambda relation, order: f"SELECT *, row_number() OVER (ORDER BY {order}) AS _off FROM ({relation})",
+    key_sides=_key_sides,
+)
+"""What :mod:`sql.language.lowering.ordered` needs of DuckDB's SQL."""

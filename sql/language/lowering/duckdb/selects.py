@@ -24,9 +24,9 @@ from opensea_metrics.sql.language.lowering.duckdb.aggregates import (
 from opensea_metrics.sql.language.lowering.duckdb.expressions import Lowering
 from opensea_metrics.sql.language.lowering.duckdb.reversible import reversible
 from opensea_metrics.sql.language.lowering.duckdb.stream_time import StreamTime
+from opensea_metrics.sql.language.lowering.event_times import event_time
 from opensea_metrics.sql.language.lowering.expressions import owner
 from opensea_metrics.sql.language.lowering.selects import EngineSyntax
-from opensea_metrics.sql.language.lowering.times import event_time
 from opensea_metrics.sql.language.queries.analysis import Analysis, table_calls
 
 

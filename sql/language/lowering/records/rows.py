@@ -25,11 +25,11 @@ from opensea_metrics.core.types import (
     struct,
 )
 from opensea_metrics.sql.language.catalog.sources import Column, Source
+from opensea_metrics.sql.language.lowering.event_times import event_time
 from opensea_metrics.sql.language.lowering.records import readings, spelling
 from opensea_metrics.sql.language.lowering.records.exact import spec_of
 from opensea_metrics.sql.language.lowering.records.readings import all_null, field, is_plain
 from opensea_metrics.sql.language.lowering.records.spelling import Spelling
-from opensea_metrics.sql.language.lowering.times import event_time
 
 _LONG_NUMBER = r"[:,\[]\s*-?(?:[0-9]{9,}[.][0-9]|[0-9]*[.][0-9]{7,}|[0-9.]{16,}[eE])"
 """Numbers with a fraction that may have more digits than DuckDB's DOUBLE keeps."""

@@ -15,12 +15,12 @@ from opensea_metrics.core.types import spark
 from opensea_metrics.sql.language.catalog.sources import Source, Window
 from opensea_metrics.sql.language.lowering import selects
 from opensea_metrics.sql.language.lowering.duckdb.stream_time import StreamTime
+from opensea_metrics.sql.language.lowering.event_times import spark_event_time
 from opensea_metrics.sql.language.lowering.selects import EngineSyntax
 from opensea_metrics.sql.language.lowering.spark.aggregates import aggregate
 from opensea_metrics.sql.language.lowering.spark.expressions import SparkLowering
 from opensea_metrics.sql.language.lowering.spark.reversible import reversible
 from opensea_metrics.sql.language.lowering.spark.subexpressions import bound
-from opensea_metrics.sql.language.lowering.times import spark_event_time
 from opensea_metrics.sql.language.queries.analysis import (
     Analysis,
     table_calls,

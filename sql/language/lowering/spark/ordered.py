@@ -31,7 +31,7 @@ def _numbered(relation: str, order: str) -> str:
     return f"SELECT *, monotonically_increasing_id() AS _off FROM (SELECT * FROM ({relation}) ORDER BY {order})"
 
 
-ITEMS = OrderedSyntax(
+SYNTAX = OrderedSyntax(
     column=spark_column,
     place=_place,
     struct=_struct,

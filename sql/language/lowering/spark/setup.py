@@ -1,4 +1,4 @@
-"""Python functions that the lowered SQL calls, in Spark."""
+"""What a Spark session needs before it runs lowered SQL: Python functions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 
-def register(session: SparkSession, query: str) -> None:
+def register_functions(session: SparkSession, query: str) -> None:
     """Register the functions that a query calls with a session. Registering one takes Spark some milliseconds."""
     called = [definition for name, definition in table.definitions().items() if spark_quoted(name) in query]
     udfs.register_scalars(session, called)

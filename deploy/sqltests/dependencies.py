@@ -32,7 +32,7 @@ def names_in(steps: Iterable[Step]) -> set[str]:
     return names
 
 
-def needed(statements: Sequence[Statement], names: Iterable[str]) -> list[bool]:
+def are_needed(statements: Sequence[Statement], names: Iterable[str]) -> list[bool]:
     """For each statement: True if it defines one of ``names``, or something upstream of them.
 
     All statements are needed if some of them drop, change or stop something.
