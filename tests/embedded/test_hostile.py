@@ -375,7 +375,7 @@ def test_a_hostile_name_beside_a_statement(server: Inside, where: str) -> None:
 
 
 def is_file_name(name: str) -> bool:
-    """Whether Linux accepts the name. For names that are not UTF-8 see tests/embedded/test_files.py."""
+    """Whether Linux accepts the name. For names that are not UTF-8 see tests/embedded/files/test_names.py."""
     return is_text(name) and not set(name) & {"/", "\0"} and 0 < len(name.encode()) < 200 and name not in (".", "..")
 
 
