@@ -203,7 +203,7 @@ def _parsed(text: str, tokens: list[Token]) -> Statement:
     if not isinstance(ast, node.SelectQuery | Order):
         raise SqlError("a query is a SELECT", place)
     parts = tuple(ast.walk())
-    if (operation := too_long(parts) or too_deep(ast)) is not None:
+    if (operation := too_long(parts) or too_deep(parts)) is not None:
         raise SqlError("the query is too large", place_of(operation, locate, place), "write IN (…) for many ORs")
     own = [part for part in parts if not isinstance(part, Over | Term | Order)]
     if (foreign := first_foreign(own)) is not None:

@@ -27,10 +27,16 @@ _STATEMENTS = tuple(
     value for value in vars(node).values() if isinstance(value, type) and issubclass(value, exp.Expression)
 )
 
+_EVERYWHERE = frozenset((
+    *_STATEMENTS, exp.Anonymous, exp.Array, exp.Boolean, exp.Case, exp.ColumnDef, exp.DataType, exp.DataTypeParam,
+    exp.Identifier, exp.If, exp.Literal, exp.Null, exp.TryCast, exp.Var,
+))  # fmt: skip
+"""Nodes that ksqlDB has wherever the parser reads them. Most nodes are of these types."""
+
 
 def first_foreign(parts: Iterable[exp.Expr]) -> exp.Expr | None:
     """The first part without a syntax in ksqlDB, or None. ``parts`` are all nodes of a statement, outer nodes first."""
-    return next((part for part in parts if not _is_known(part)), None)
+    return next((part for part in parts if type(part) not in _EVERYWHERE and not _is_known(part)), None)
 
 
 def _is_known(part: exp.Expr) -> bool:

@@ -7,7 +7,7 @@ checks here. In C, such calls take less than 4 MB, which is half of a thread's s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 
 from sqlglot import exp
@@ -39,6 +39,8 @@ _PARTS = (
 
 def first_too_deep(tokens: Sequence[Token]) -> Token | None:
     """The first bracket that exceeds the depth limit, or None."""
+    if len(tokens) <= BRACKETS:
+        return None
     depth = angles = 0
     for before, token in pairwise(tokens):
         kind = token.token_type
@@ -55,9 +57,11 @@ def first_too_deep(tokens: Sequence[Token]) -> Token | None:
     return None
 
 
-def too_deep(tree: exp.Expression) -> exp.Expression | None:
-    """An operation that exceeds the depth limit, or None."""
-    pending = [(tree, 0)]
+def too_deep(parts: Sequence[exp.Expr]) -> exp.Expr | None:
+    """An operation that exceeds the depth limit, or None. ``parts`` are all nodes of a statement, outer ones first."""
+    if len(parts) <= OPERATIONS:
+        return None
+    pending = [(parts[0], 0)]
     while pending:
         node, depth = pending.pop()
         if depth > OPERATIONS:
@@ -69,8 +73,10 @@ def too_deep(tree: exp.Expression) -> exp.Expression | None:
     return None
 
 
-def too_long(parts: Iterable[exp.Expr]) -> exp.Expr | None:
+def too_long(parts: Sequence[exp.Expr]) -> exp.Expr | None:
     """An operation whose chain is too long, or None. ``parts`` are all nodes of a statement, outer ones first."""
+    if len(parts) <= CHAINED:
+        return None
     lengths: dict[int, int] = {}
     for node in parts:
         if type(node) not in _CHAINS:

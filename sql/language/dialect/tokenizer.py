@@ -36,6 +36,9 @@ _TOKEN = re.compile(
     re.DOTALL | re.VERBOSE,
 )
 
+_WITH_LINES = ("layout", "text", "name")
+"""The groups that may contain line breaks."""
+
 
 class KsqlDBTokenizer(tokens.Tokenizer):
     """A tokenizer with few keywords, because ksqlDB allows most words as names.
@@ -61,13 +64,13 @@ class KsqlDBTokenizer(tokens.Tokenizer):
         result: list[Token] = []
         line, begins = 1, 0
         for match in _TOKEN.finditer(sql):
-            if match.lastgroup != "layout":
+            group, (start, end) = match.lastgroup, match.span()
+            if group != "layout":
                 kind, text = self._read(match)
-                column = match.start() - begins + 1
-                result.append(Token(kind, text, line, column, match.start(), match.end() - 1))
-            if lines := match[0].count("\n"):
+                result.append(Token(kind, text, line, start - begins + 1, start, end - 1))
+            if group in _WITH_LINES and (lines := sql.count("\n", start, end)):
                 line += lines
-                begins = match.start() + match[0].rindex("\n") + 1
+                begins = sql.rindex("\n", start, end) + 1
         return result
 
     def _read(self, match: re.Match[str]) -> tuple[TokenType, str]:

@@ -219,7 +219,7 @@ def _statement(
             place_of(operation, locate, place),
             "write IN (…) instead of many comparisons, or compute a part in another stream",
         )
-    if (operation := too_deep(ast)) is not None:
+    if (operation := too_deep(parts)) is not None:
         raise _too_deep(f"more than {OPERATIONS} operations", place_of(operation, locate, place))
     if (foreign := first_foreign(parts)) is not None:
         message = f"ksqlDB does not have this expression: {foreign.sql()[:60]}"
