@@ -17,8 +17,12 @@ from opensea_metrics.core.errors import TYPED, SqlError
 from opensea_metrics.core.places import Lines
 from opensea_metrics.sql.language.dialect import KsqlDB
 from opensea_metrics.sql.language.dialect import expressions as node
-from opensea_metrics.sql.language.dialect.grammar import first_foreign
-from opensea_metrics.sql.language.dialect.nesting import first_too_deep, too_deep, too_long
+from opensea_metrics.sql.language.dialect.grammar import (
+    first_foreign,
+    first_too_deep,
+    too_deep,
+    too_long,
+)
 from opensea_metrics.sql.language.dialect.parser import KsqlDBParser
 from opensea_metrics.sql.language.functions import library as functions
 from opensea_metrics.sql.language.statements.checks import check, place_of, syntax_error

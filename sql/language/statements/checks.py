@@ -12,8 +12,7 @@ from sqlglot import exp
 
 from opensea_metrics.core.errors import Place, SqlError, Stage
 from opensea_metrics.sql.language.dialect import expressions as node
-from opensea_metrics.sql.language.dialect.naming import is_source
-from opensea_metrics.sql.language.dialect.reserved import RESERVED, UNITS
+from opensea_metrics.sql.language.dialect.naming import RESERVED, UNITS, is_source
 
 _NAMED_SOURCES = (
     node.CreateSource,
