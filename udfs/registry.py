@@ -14,7 +14,7 @@ import os
 import pkgutil
 import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -52,6 +52,26 @@ def checksum(name: str) -> str:
     if definition.arrow is not None:
         wanted.append(definition.arrow.__name__)
     return hashlib.sha256(_code(module, wanted).encode()).hexdigest()
+
+
+class Checksums(Mapping[str, str]):
+    """The checksums of all functions by name, each computed when it is first read. A file may take milliseconds."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, str] = {}
+
+    def __getitem__(self, name: str) -> str:
+        if name not in functions():
+            raise KeyError(name)
+        if name not in self._known:
+            self._known[name] = checksum(name)
+        return self._known[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(functions())
+
+    def __len__(self) -> int:
+        return len(functions())
 
 
 @cache

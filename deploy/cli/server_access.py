@@ -41,7 +41,7 @@ def site(timeout: float | None = None) -> Site:
 
     by_broker = Settings().delete_by_broker
     settings_site = Site(
-        functions={name: registry.checksum(name) for name in registry.functions()},
+        functions=registry.Checksums(),
         delete_by_broker=by_admin(KafkaSettings().client()) if by_broker else None,
     )
     return settings_site if timeout is None else replace(settings_site, timeout=timeout)

@@ -10,58 +10,33 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Self, TypeVar
+from typing import Self
 from urllib.parse import quote
 
-from opensea_metrics.core.quoting import ksqldb_quoted
 from opensea_metrics.deploy import shapes
-from opensea_metrics.deploy.client.access import Access
-from opensea_metrics.deploy.client.entities import check_shape
 from opensea_metrics.deploy.client.errors import (
-    BadReply,
     KsqlError,
     OutcomeUnknown,
     ServerUnreachable,
     StatementFailed,
     error_in,
 )
-from opensea_metrics.deploy.client.retries import patiently
+from opensea_metrics.deploy.client.reading import ReadingClient
 from opensea_metrics.deploy.client.rows import Values
-from opensea_metrics.deploy.client.transport import Transport
-from opensea_metrics.deploy.replies import (
-    CommandResult,
-    Description,
-    Row,
-    Rows,
-    ServerInfo,
-    ServerQuery,
-    ServerSource,
-    ServerTopic,
-)
+from opensea_metrics.deploy.replies import CommandResult, Row, Rows
 from opensea_metrics.deploy.reply_columns import columns_of
-from opensea_metrics.deploy.shapes import (
-    Json,
-    WrongShape,
-    member,
-    members,
-    members_or_none,
-    text_or_none,
-)
+from opensea_metrics.deploy.shapes import WrongShape, member, text_or_none
 from opensea_metrics.sql.language.dialect.lexical import summary
 
-T = TypeVar("T")
-
 IN_PROGRESS = ("QUEUED", "PARSING", "EXECUTING", "RUNNING")
-# Names in one request. A server answers hundreds of DESCRIBEs at once, but a proxy may limit the size.
-DESCRIBED_AT_ONCE = 100
 
 
 @dataclass
-class KsqlClient:
+class KsqlClient(ReadingClient):
     """A client of one server.
 
     ``url`` may hold a user and a password (basic authentication). ``timeout``: seconds for one request.
@@ -70,19 +45,8 @@ class KsqlClient:
     that the server is still running.
     """
 
-    url: str
-    timeout: float = 60.0
-    patience: float = 120.0
-    access: Access = field(default_factory=Access, repr=False)
-    wait: float = 0.5
     guard: str | None = field(default=None, init=False)
     first: str = field(default="", init=False)
-    _transport: Transport = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        transport = Transport(self.url, self.access, self.timeout)
-        self._transport = transport
-        self.url, self.access = transport.url, transport.access
 
     def under(self, guard: str | None) -> Self:
         """A copy whose commands raise GuardFailed once the stream ``guard`` is gone."""
@@ -99,29 +63,6 @@ class KsqlClient:
         preceded.first = statements
         return preceded
 
-    def info(self) -> ServerInfo:
-        """Version, service id and status of the server."""
-        reply = self._patiently(partial(self._transport.get, "info"))
-        with self._reading("GET /info"):
-            return ServerInfo.of(member(reply, "KsqlServerInfo"))
-
-    def healthcheck(self) -> bool:
-        """True if the server says that it is healthy. An error counts as False."""
-        try:
-            return self._transport.get("healthcheck").get("isHealthy") is True
-        except (KsqlError, ServerUnreachable):
-            return False
-
-    def disk(self) -> dict[str, Any] | None:
-        """The disk space that an embedded server uses, in bytes per purpose.
-
-        None for ksqlDB, which does not report it.
-        """
-        try:
-            return dict(self._transport.get("disk"))
-        except (KsqlError, BadReply):
-            return None
-
     def execute(
         self, text: str, properties: Mapping[str, str] | None = None
     ) -> tuple[CommandResult, ...]:
@@ -136,93 +77,6 @@ class KsqlClient:
         except WrongShape as error:
             raise OutcomeUnknown(text, str(error), self.url) from None
         return tuple(map(self._finished, results))
-
-    def ask(self, text: str) -> list[Row]:
-        """The raw reply to a statement that only reads: SHOW, LIST, DESCRIBE, EXPLAIN."""
-
-        def request() -> list[Row]:
-            try:
-                return self._transport.ksql(text)
-            except OutcomeUnknown as error:
-                request_name = _request(text)
-                raise BadReply(self.url, request_name, error.reason, error.is_passing) from error
-
-        reply = self._patiently(request)
-        with self._reading(_request(text)):
-            for entity in reply:
-                check_shape(entity)
-        return reply
-
-    def everything(
-        self, with_queries: bool = True
-    ) -> tuple[tuple[ServerSource, ...], tuple[ServerQuery, ...], tuple[ServerTopic, ...]]:
-        """All streams and tables, queries and topics, from one request. ``with_queries`` makes the reply long."""
-        statements = "SHOW STREAMS; SHOW TABLES; SHOW TOPICS;" + " SHOW QUERIES;" * with_queries
-        streams, tables, topics, *queries = self.ask(statements)
-        with self._reading(_request(statements)):
-            sources = (*members(streams, "streams"), *members(tables, "tables"))
-            return (
-                tuple(map(ServerSource.of, sources)),
-                tuple(ServerQuery.of(query) for reply in queries for query in members(reply, "queries")),
-                tuple(map(ServerTopic.of, members(topics, "topics"))),
-            )
-
-    def streams(self) -> tuple[ServerSource, ...]:
-        """All streams on the server, in its order. Raises ClientError."""
-        return self._list("SHOW STREAMS;", "streams", ServerSource.of)
-
-    def tables(self) -> tuple[ServerSource, ...]:
-        """All tables on the server, in its order. Raises ClientError."""
-        return self._list("SHOW TABLES;", "tables", ServerSource.of)
-
-    def queries(self) -> tuple[ServerQuery, ...]:
-        """All queries, persistent and transient (push) ones."""
-        return self._list("SHOW QUERIES;", "queries", ServerQuery.of)
-
-    def topics(self) -> tuple[ServerTopic, ...]:
-        """All Kafka topics except ksqlDB's internal ones."""
-        return self._list("SHOW TOPICS;", "topics", ServerTopic.of)
-
-    def types(self) -> tuple[str, ...]:
-        """The names of all custom types."""
-        (reply,) = self.ask("SHOW TYPES;")
-        with self._reading(_request("SHOW TYPES;")):
-            return tuple(map(str, member(reply, "types")))
-
-    def describe(self, name: str, extended: bool = False) -> Description:
-        """Describe one stream or table. The client quotes ``name``. Raises KsqlError if there is none."""
-        statement = f"DESCRIBE {ksqldb_quoted(name)}{' EXTENDED' if extended else ''};"
-        (reply,) = self.ask(statement)
-        with self._reading(_request(statement)):
-            return Description.of(member(reply, "sourceDescription"))
-
-    def describe_all(self, names: Sequence[str], extended: bool = False) -> tuple[Description, ...]:
-        """Describe several streams and tables in few requests. The result omits missing ones."""
-        descriptions: list[Description] = []
-        for start in range(0, len(names), DESCRIBED_AT_ONCE):
-            chunk = names[start : start + DESCRIBED_AT_ONCE]
-            ending = " EXTENDED" if extended else ""
-            statements = " ".join(f"DESCRIBE {ksqldb_quoted(name)}{ending};" for name in chunk)
-            try:
-                reply = self.ask(statements)
-            except KsqlError as error:
-                if "Could not find STREAM/TABLE" not in error.message:
-                    raise
-                if len(chunk) > 1:  # one of them is gone, so the server refused the whole request
-                    for name in chunk:
-                        descriptions.extend(self.describe_all([name], extended))
-            else:
-                with self._reading(_request(statements)):
-                    descriptions.extend(Description.of(member(r, "sourceDescription")) for r in reply)
-        return tuple(descriptions)
-
-    def query_errors(self, query_id: str) -> tuple[str, ...]:
-        """The server's error messages about a failed query, the newest last."""
-        statement = f"EXPLAIN {ksqldb_quoted(query_id)};"
-        (reply,) = self.ask(statement)
-        with self._reading(_request(statement)):
-            errors = members_or_none(member(reply, "queryDescription"), "queryErrors")
-            return tuple(text_or_none(query_error, "errorMessage") or "" for query_error in errors)
 
     def pull(self, text: str) -> list[Row]:
         """All rows of a pull query. The query is repeated while the table is not ready."""
@@ -268,22 +122,6 @@ class KsqlClient:
         values = Values(replies, columns, text, self.url, close)
         return Rows(columns, values, values.close)
 
-    def _list(self, statement: str, name: str, of: Callable[[Json], T]) -> tuple[T, ...]:
-        (reply,) = self.ask(statement)
-        with self._reading(_request(statement)):
-            return tuple(map(of, members(reply, name)))
-
-    def _patiently(self, request: Callable[[], T]) -> T:
-        return patiently(request, self.patience, self.wait)
-
-    @contextmanager
-    def _reading(self, request: str) -> Iterator[None]:
-        """Turn a WrongShape into a BadReply."""
-        try:
-            yield
-        except WrongShape as error:
-            raise BadReply(self.url, request, str(error)) from None
-
     def _finished(self, result: CommandResult) -> CommandResult:
         deadline = time.monotonic() + self.patience
         while result.status in IN_PROGRESS:
@@ -301,7 +139,3 @@ class KsqlClient:
         if result.status in ("ERROR", "TERMINATED"):
             raise StatementFailed(200, None, result.message, result.statement)
         return result
-
-
-def _request(statements: str) -> str:
-    return f"POST /ksql ({summary(statements)})"

@@ -13,7 +13,7 @@ import ssl
 import time
 import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any
 
@@ -30,6 +30,8 @@ BYTES_PER_SECOND = 100_000
 """The slowest rate at which a reply may arrive once the time-out is over."""
 
 _PIECE = 1 << 20
+_TOGETHER = 1 << 16
+"""The most bytes of a request that wait for its next part."""
 _end: ContextVar[float] = ContextVar("end", default=math.inf)
 
 # After a minute of silence the system probes the other host six times, ten seconds apart.
@@ -111,14 +113,31 @@ class _Backend(httpcore.NetworkBackend):
 
 
 class _Stream(httpcore.NetworkStream):
+    """A connection that sends the head and the body of a small request together.
+
+    httpcore writes them one by one, and a server would wake up for each. It reads after the last write of a request.
+    """
+
     def __init__(self, inner: httpcore.NetworkStream) -> None:
         self._inner = inner
+        self._unsent = b""
+        self._write_timeout: float | None = None
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        if self._unsent:
+            with suppress(httpcore.WriteError):  # as httpcore does: the server may have sent its answer before
+                self._send()
         return self._inner.read(max_bytes, _left(timeout, httpcore.ReadTimeout))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._inner.write(buffer, _left(timeout, httpcore.WriteTimeout))
+        self._unsent += buffer
+        self._write_timeout = timeout
+        if len(self._unsent) > _TOGETHER:
+            self._send()
+
+    def _send(self) -> None:
+        unsent, self._unsent = self._unsent, b""
+        self._inner.write(unsent, _left(self._write_timeout, httpcore.WriteTimeout))
 
     def close(self) -> None:
         self._inner.close()

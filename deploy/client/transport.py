@@ -11,8 +11,7 @@ from typing import Any
 
 import httpx
 
-from opensea_metrics.deploy.client.access import Access
-from opensea_metrics.deploy.client.address import server_address
+from opensea_metrics.deploy.client.access import Access, server_address
 from opensea_metrics.deploy.client.entities import check_number
 from opensea_metrics.deploy.client.errors import (
     BadReply,

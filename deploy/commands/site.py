@@ -12,8 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sqlglot import exp
-
 from opensea_metrics.core.errors import SqlError, together
 from opensea_metrics.core.quoting import ksqldb_quoted
 from opensea_metrics.deploy.client import KsqlClient, KsqlError
@@ -89,8 +87,7 @@ def checked(
 
 def _declare_functions_of(client: KsqlClient, project: Project) -> None:
     """Declare the functions that the project calls and that only the server has."""
-    statements = [statement for file in project.migrations for statement in file.statements]
-    calls = {str(call.this).upper() for statement in statements for call in statement.ast.find_all(exp.Anonymous)}
+    calls = {name for file in project.migrations for statement in file.statements for name in statement.calls}
     described = {}
     for name in sorted(calls - _NO_FUNCTIONS):
         if library.find(name) is None:

@@ -17,8 +17,12 @@ from opensea_metrics.core.errors import TYPED, SqlError
 from opensea_metrics.core.places import Lines
 from opensea_metrics.sql.language.dialect import KsqlDB
 from opensea_metrics.sql.language.dialect import expressions as node
-from opensea_metrics.sql.language.dialect.grammar import first_foreign
-from opensea_metrics.sql.language.dialect.nesting import first_too_deep, too_deep, too_long
+from opensea_metrics.sql.language.dialect.grammar import (
+    first_foreign,
+    first_too_deep,
+    too_deep,
+    too_long,
+)
 from opensea_metrics.sql.language.dialect.parser import KsqlDBParser
 from opensea_metrics.sql.language.functions import library as functions
 from opensea_metrics.sql.language.statements.checks import check, place_of, syntax_error
@@ -203,7 +207,7 @@ def _parsed(text: str, tokens: list[Token]) -> Statement:
     if not isinstance(ast, node.SelectQuery | Order):
         raise SqlError("a query is a SELECT", place)
     parts = tuple(ast.walk())
-    if (operation := too_long(parts) or too_deep(ast)) is not None:
+    if (operation := too_long(parts) or too_deep(parts)) is not None:
         raise SqlError("the query is too large", place_of(operation, locate, place), "write IN (…) for many ORs")
     own = [part for part in parts if not isinstance(part, Over | Term | Order)]
     if (foreign := first_foreign(own)) is not None:

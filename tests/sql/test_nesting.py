@@ -12,7 +12,7 @@ import pytest
 from opensea_metrics.core.errors import SqlError
 from opensea_metrics.sql.language.catalog.catalog import Catalog
 from opensea_metrics.sql.language.catalog.changes import applied
-from opensea_metrics.sql.language.dialect.nesting import BRACKETS, OPERATIONS
+from opensea_metrics.sql.language.dialect.grammar import BRACKETS, OPERATIONS
 from opensea_metrics.sql.language.lowering.duckdb import selects
 from opensea_metrics.sql.language.lowering.duckdb.setup import SETUP, register_functions
 from opensea_metrics.sql.language.lowering.spark import selects as spark_selects

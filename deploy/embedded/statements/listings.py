@@ -16,7 +16,7 @@ from opensea_metrics.deploy.embedded.statements.descriptions import (
     query_description,
     source_description,
 )
-from opensea_metrics.deploy.embedded.statements.function_categories import category
+from opensea_metrics.deploy.embedded.statements.functions import category
 from opensea_metrics.deploy.embedded.statements.replies import schema
 from opensea_metrics.sql.language.catalog import custom_types
 from opensea_metrics.sql.language.catalog.sources import Source

@@ -18,8 +18,7 @@ from opensea_metrics.deploy.embedded.statements import descriptions, listings, p
 from opensea_metrics.deploy.embedded.statements.assertions import asserted
 from opensea_metrics.sql.language.catalog.catalog import Catalog
 from opensea_metrics.sql.language.catalog.changes import applied
-from opensea_metrics.sql.language.catalog.sources import Source, Topic
-from opensea_metrics.sql.language.catalog.topics import different
+from opensea_metrics.sql.language.catalog.sources import Source, Topic, different
 from opensea_metrics.sql.language.lowering.support import REGISTRY_FORMATS
 from opensea_metrics.sql.language.project.variables import Filled, Variables, filled, pieces
 from opensea_metrics.sql.language.statements.parser import parse_script

@@ -11,8 +11,6 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from sqlglot import exp
-
 from opensea_metrics.deploy.client import KsqlClient
 from opensea_metrics.deploy.client.delivery import Delivered, StatementRefused, deliver, effect_if
 from opensea_metrics.deploy.client.snapshot import Server, look
@@ -75,6 +73,8 @@ def execute(plan: Plan | RollbackPlan, recorded: Recorded, run: Run) -> tuple[St
 
     Raises StepFailed at the first refusal, GuardFailed if the lock is lost.
     """
+    called = {name for step in plan.steps if isinstance(step, ApplyStep) for name in step.statement.calls}
+    run = replace(run, functions={name: run.functions[name] for name in sorted(called & run.functions.keys())})
     applied = {version.version: version for version in recorded.applied}
     records: list[StatementRecord] = []
     count, position = sum(version.total - version.done for version in plan.versions), 0
@@ -135,8 +135,7 @@ def _apply(step: ApplyStep, run: Run) -> list[StatementRecord]:
     may_be_done = record.state is StatementState.RUNNING
     if not may_be_done:
         server = look(run.client, [statement.name or ""], with_queries=statement.kind is Kind.TERMINATE)
-        called = {str(call.this).upper() for call in statement.ast.find_all(exp.Anonymous)}
-        functions = tuple(sorted((f, run.functions[f]) for f in called & run.functions.keys()))
+        functions = tuple(sorted((name, run.functions[name]) for name in statement.calls & run.functions.keys()))
         record = replace(_seen_before(record, statement, server), who=run.who, functions=functions)
         record = replace(record, state=StatementState.RUNNING, started_on=now())
         run.store.note_statements([record])

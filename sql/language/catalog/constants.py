@@ -21,7 +21,7 @@ from opensea_metrics.core.types import (
     DecimalType,
     KsqlType,
 )
-from opensea_metrics.sql.language.dialect.nesting import is_chained, operands
+from opensea_metrics.sql.language.dialect.grammar import is_chained, operands
 from opensea_metrics.sql.language.queries.inference import infer
 from opensea_metrics.sql.language.queries.scope import COMPARISONS, Scope
 from opensea_metrics.sql.language.values import coercion, timestamps

@@ -15,8 +15,7 @@ from opensea_metrics.sql.language.catalog.declarations import (
     target,
 )
 from opensea_metrics.sql.language.catalog.formats import check_formats, check_state
-from opensea_metrics.sql.language.catalog.sources import Source
-from opensea_metrics.sql.language.catalog.topics import noted
+from opensea_metrics.sql.language.catalog.sources import Source, noted
 from opensea_metrics.sql.language.catalog.upgrade import SourceDefinition, changes, refusals
 from opensea_metrics.sql.language.catalog.with_clause import (
     count_of,

@@ -9,7 +9,7 @@ from sqlglot import exp
 
 from opensea_metrics.core.errors import SqlError
 from opensea_metrics.core.types import KsqlType
-from opensea_metrics.sql.language.catalog.type_names import written_type
+from opensea_metrics.sql.language.catalog.declarations import written_type
 from opensea_metrics.sql.language.dialect.rewriting import rewritten
 from opensea_metrics.sql.language.statements.statements import Kind, Statement
 

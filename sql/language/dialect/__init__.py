@@ -5,8 +5,8 @@ from __future__ import annotations
 from sqlglot.dialects.dialect import Dialect
 
 from opensea_metrics.sql.language.dialect.generator import KsqlDBGenerator
+from opensea_metrics.sql.language.dialect.lexical import KsqlDBTokenizer
 from opensea_metrics.sql.language.dialect.parser import KsqlDBParser
-from opensea_metrics.sql.language.dialect.tokenizer import KsqlDBTokenizer
 
 
 class KsqlDB(Dialect):

@@ -11,7 +11,7 @@ from sqlglot.tokenizer_core import TokenType
 from opensea_metrics.core.wording import nearest
 from opensea_metrics.sql.language.dialect import expressions as node
 from opensea_metrics.sql.language.dialect.definitions import Definitions
-from opensea_metrics.sql.language.dialect.tokenizer import WORDS
+from opensea_metrics.sql.language.dialect.lexical import WORDS
 
 _EXTENDABLE = ("STREAMS", "TABLES", "QUERIES", "TOPICS", "ALL TOPICS")
 _SHOWN = (

@@ -6,7 +6,7 @@ from sqlglot import exp
 from sqlglot.tokenizer_core import TokenType
 
 from opensea_metrics.sql.language.dialect import expressions as node
-from opensea_metrics.sql.language.dialect.reserved import RESERVED
+from opensea_metrics.sql.language.dialect.naming import RESERVED
 from opensea_metrics.sql.language.dialect.types import Types
 
 

@@ -10,8 +10,8 @@ from sqlglot.tokenizer_core import Token, TokenType
 
 from opensea_metrics.core.errors import OpenSeaMetricsError
 from opensea_metrics.sql.language.dialect import expressions as node
-from opensea_metrics.sql.language.dialect.reserved import RESERVED
-from opensea_metrics.sql.language.dialect.tokenizer import WORDS
+from opensea_metrics.sql.language.dialect.lexical import WORDS
+from opensea_metrics.sql.language.dialect.naming import RESERVED
 
 if not str(parser.__file__).endswith(".py"):
     raise OpenSeaMetricsError(

@@ -8,8 +8,8 @@ from typing import TypeVar
 from sqlglot import exp
 from sqlglot.tokenizer_core import Token, TokenType
 
+from opensea_metrics.sql.language.dialect.lexical import KsqlDBTokenizer
 from opensea_metrics.sql.language.dialect.reading import Reading
-from opensea_metrics.sql.language.dialect.tokenizer import KsqlDBTokenizer
 
 Operand = TypeVar("Operand", bound=exp.Expr | None)
 

@@ -25,7 +25,7 @@ from opensea_metrics.core.types import (
     KsqlType,
     name_of,
 )
-from opensea_metrics.sql.language.dialect.nesting import is_chained, operands
+from opensea_metrics.sql.language.dialect.grammar import is_chained, operands
 from opensea_metrics.sql.language.functions.coercion import widest
 from opensea_metrics.sql.language.lowering.casts import Casts
 from opensea_metrics.sql.language.lowering.engine_texts import Write

@@ -9,7 +9,7 @@ from collections.abc import Container, Iterator
 
 from sqlglot import exp
 
-from opensea_metrics.sql.language.dialect.nesting import operands
+from opensea_metrics.sql.language.dialect.grammar import operands
 
 _TAKING_NULL = ("STRUCT", "MAP", "TRANSFORM", "FILTER", "REDUCE")
 """Calls that contain a failure: arithmetic inside them does not make the expression around them NULL.

@@ -14,12 +14,10 @@ from typing import Any
 from opensea_metrics.core.errors import Place, SqlError, together
 from opensea_metrics.core.places import Located
 from opensea_metrics.sql.language.functions.library import Function, declare, of_server
-from opensea_metrics.sql.language.project.filenames import MigrationFile, migration_files
-from opensea_metrics.sql.language.project.overrides import overridden
-from opensea_metrics.sql.language.project.reading import read_text
+from opensea_metrics.sql.language.project.files import MigrationFile, migration_files, read_text
 from opensea_metrics.sql.language.project.templates import Templates, plain
 from opensea_metrics.sql.language.project.variables import resolved
-from opensea_metrics.sql.language.project.yaml_text import NotYaml, read_yaml
+from opensea_metrics.sql.language.project.yaml_text import NotYaml, overridden, read_yaml
 from opensea_metrics.sql.language.statements.parser import ScriptReading, read_script
 from opensea_metrics.sql.language.statements.statements import Statement
 
@@ -108,7 +106,7 @@ def load_project(
     keep_errors: bool = False,
     parse: bool = True,
 ) -> Project:
-    """Read, render and parse a project. ``variables`` override settings (:mod:`sql.language.project.overrides`).
+    """Read, render and parse a project. ``variables`` override settings (:mod:`sql.language.project.yaml_text`).
 
     Without ``parse``, a file is parsed when its statements are asked for. With ``versions``, only the files of these
     versions are read, so errors in other files do not matter.

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from opensea_metrics.core.errors import Place, SqlError, os_reason
 from opensea_metrics.core.places import Lines, Located
-from opensea_metrics.sql.language.project.reading import read_text
+from opensea_metrics.sql.language.project.files import read_text
 
 if TYPE_CHECKING:  # Jinja2 takes long to import, and only the other process needs it
     from opensea_metrics.sql.language.project.rendering import RenderJob

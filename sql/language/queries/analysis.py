@@ -147,20 +147,25 @@ class Analysis:
 
 def aggregates(expression: exp.Expression) -> Iterator[exp.Anonymous]:
     """The calls of aggregate functions in an expression."""
-    return _calls(expression, "aggregate")
+    yield from calls_by_kind(expression)[0]
 
 
 def table_calls(expression: exp.Expression) -> Iterator[exp.Anonymous]:
     """The calls of table functions in an expression."""
-    return _calls(expression, "table")
+    yield from calls_by_kind(expression)[1]
 
 
-def _calls(expression: exp.Expression, kind: str) -> Iterator[exp.Anonymous]:
+def calls_by_kind(expression: exp.Expression) -> tuple[list[exp.Anonymous], list[exp.Anonymous]]:
+    """The calls of aggregate functions, and those of table functions, in an expression."""
+    aggregate: list[exp.Anonymous] = []
+    table: list[exp.Anonymous] = []
     for call in nodes(expression):
-        if isinstance(call, exp.Anonymous):
-            function = functions.find(str(call.this))
-            if function and function.kind == kind:
-                yield call
+        if isinstance(call, exp.Anonymous) and (function := functions.find(str(call.args["this"]))):
+            if function.kind == "aggregate":
+                aggregate.append(call)
+            elif function.kind == "table":
+                table.append(call)
+    return aggregate, table
 
 
 def is_aggregate(expression: exp.Expression) -> bool:

@@ -8,7 +8,7 @@ from sqlglot import exp
 
 from opensea_metrics.core.types import name_of
 from opensea_metrics.sql.language.functions.library import BUILT_IN
-from opensea_metrics.sql.language.queries.analysis import aggregates, makes_rows, table_calls
+from opensea_metrics.sql.language.queries.analysis import aggregates, calls_by_kind, makes_rows
 from opensea_metrics.sql.language.queries.scope import Scope
 from opensea_metrics.sql.language.statements.statements import Kind
 
@@ -68,7 +68,8 @@ def check_clauses(query: exp.Expression, scope: Scope) -> None:
 
 def _check_scalar(clause: str, expression: exp.Expression, scope: Scope) -> None:
     """Raises SqlError for an aggregate or a table function."""
-    for call in (*aggregates(expression), *table_calls(expression)):
+    aggregate, table = calls_by_kind(expression)
+    for call in (*aggregate, *table):
         name = str(call.this).upper()
         hint = f"{name} is not allowed in {clause}"
         if clause == "WHERE":
@@ -77,11 +78,12 @@ def _check_scalar(clause: str, expression: exp.Expression, scope: Scope) -> None
 
 
 def _check_nesting(items: list[exp.Expression], is_grouped: bool, scope: Scope) -> None:
-    has_aggregates = is_grouped or any(next(aggregates(item), None) for item in items)
-    for item in items:
-        if has_aggregates and makes_rows(item):
+    calls_of_items = [calls_by_kind(item) for item in items]
+    has_aggregates = is_grouped or any(aggregate for aggregate, _ in calls_of_items)
+    for item, (aggregate, table) in zip(items, calls_of_items, strict=True):
+        if has_aggregates and table:
             raise scope.error(item, "Table functions cannot be used with aggregations.")
-        for kind, calls in (("Aggregate", list(aggregates(item))), ("Table", list(table_calls(item)))):
+        for kind, calls in (("Aggregate", aggregate), ("Table", table)):
             for call in calls:
                 for outer in _calls_around(call):
                     if any(outer is other for other in calls):

@@ -24,8 +24,8 @@ from opensea_metrics.core.types import (
     name_of,
 )
 from opensea_metrics.core.wording import listed, nearest
-from opensea_metrics.sql.language.catalog.type_names import written_type
-from opensea_metrics.sql.language.dialect.nesting import is_chained
+from opensea_metrics.sql.language.catalog.declarations import written_type
+from opensea_metrics.sql.language.dialect.grammar import is_chained
 from opensea_metrics.sql.language.functions.calls import call_type
 from opensea_metrics.sql.language.functions.coercion import members
 from opensea_metrics.sql.language.functions.notation import UNIT

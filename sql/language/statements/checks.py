@@ -12,8 +12,7 @@ from sqlglot import exp
 
 from opensea_metrics.core.errors import Place, SqlError, Stage
 from opensea_metrics.sql.language.dialect import expressions as node
-from opensea_metrics.sql.language.dialect.naming import is_source
-from opensea_metrics.sql.language.dialect.reserved import RESERVED, UNITS
+from opensea_metrics.sql.language.dialect.naming import RESERVED, UNITS, is_source
 
 _NAMED_SOURCES = (
     node.CreateSource,
@@ -81,24 +80,28 @@ def _check_lists(parts: Sequence[exp.Expr], locate: Callable[[int], Place], plac
 
 def _check_names(ast: exp.Expression, parts: Iterable[exp.Expr], locate: Callable[[int], Place]) -> None:
     """Raise SqlError for empty and illegal names, and for reserved words as names without quotes."""
+    has_reserved_words = not isinstance(ast, node.QueryControl)  # TERMINATE ALL
     for name in parts:
         if not isinstance(name, exp.Identifier) or (isinstance(name.parent, exp.Anonymous) and name.arg_key == "this"):
             continue
-        word = str(name.this)
+        word = str(name.args["this"])
         column = name.parent
-        start = int(name.meta.get("start", 0))
         if not word:
-            raise SqlError("name is empty", locate(start), stage=Stage.PREPARE)
+            raise SqlError("name is empty", locate(_start(name)), stage=Stage.PREPARE)
         if "\0" in word:
-            raise SqlError("a name contains the character U+0000", locate(start), stage=Stage.PREPARE)
-        if isinstance(name.parent, _NAMED_SOURCES) and name.arg_key in ("this", "alias"):
-            _check_source_name(name, locate(start))
-        if isinstance(ast, node.QueryControl):
-            continue  # TERMINATE ALL
-        if word.upper() in UNITS and _is_argument(column) and not name.args.get("quoted"):
-            column.replace(exp.Var(this=word.upper()))
-        elif not name.args.get("quoted") and word.upper() in RESERVED:
-            raise _reserved(word, locate(start))
+            raise SqlError("a name contains the character U+0000", locate(_start(name)), stage=Stage.PREPARE)
+        if name.arg_key in ("this", "alias") and isinstance(column, _NAMED_SOURCES):
+            _check_source_name(name, locate(_start(name)))
+        if has_reserved_words and not name.args.get("quoted"):
+            upper = word.upper()
+            if upper in UNITS and _is_argument(column):
+                column.replace(exp.Var(this=upper))
+            elif upper in RESERVED:
+                raise _reserved(word, locate(_start(name)))
+
+
+def _start(name: exp.Identifier) -> int:
+    return int(name.meta.get("start", 0))
 
 
 def _check_source_name(name: exp.Identifier, place: Place) -> None:

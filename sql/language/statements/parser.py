@@ -18,20 +18,20 @@ from opensea_metrics.core.errors import Place, SqlError, SqlErrors
 from opensea_metrics.core.places import Lines
 from opensea_metrics.core.quoting import checked_text
 from opensea_metrics.sql.language.dialect import KsqlDB
-from opensea_metrics.sql.language.dialect.grammar import first_foreign
-from opensea_metrics.sql.language.dialect.lexical import (
-    first_suspect,
-    first_unclosed,
-    next_statement,
-)
-from opensea_metrics.sql.language.dialect.nesting import (
+from opensea_metrics.sql.language.dialect.grammar import (
     BRACKETS,
     CHAINED,
     OPERATIONS,
     RECURSION,
+    first_foreign,
     first_too_deep,
     too_deep,
     too_long,
+)
+from opensea_metrics.sql.language.dialect.lexical import (
+    first_suspect,
+    first_unclosed,
+    next_statement,
 )
 from opensea_metrics.sql.language.dialect.parser import FIRST_WORDS
 from opensea_metrics.sql.language.dialect.rewriting import nodes
@@ -69,7 +69,7 @@ def parse_script(
 
     If ``text`` was rendered from a template, ``place`` maps its offsets to places in the user's file. Without
     ``place``, the text is the file. Raises SqlError at the first syntax error, and for a statement that is
-    nested too deeply (:mod:`sql.language.dialect.nesting`). With ``all_errors`` it raises SqlErrors with the errors of
+    nested too deeply (:mod:`sql.language.dialect.grammar`). With ``all_errors`` it raises SqlErrors with the errors of
     all statements.
     """
     reading = read_script(text, place or Lines(text, file).place, all_errors)
@@ -219,7 +219,7 @@ def _statement(
             place_of(operation, locate, place),
             "write IN (…) instead of many comparisons, or compute a part in another stream",
         )
-    if (operation := too_deep(ast)) is not None:
+    if (operation := too_deep(parts)) is not None:
         raise _too_deep(f"more than {OPERATIONS} operations", place_of(operation, locate, place))
     if (foreign := first_foreign(parts)) is not None:
         message = f"ksqlDB does not have this expression: {foreign.sql()[:60]}"

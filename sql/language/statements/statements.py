@@ -14,6 +14,7 @@ from opensea_metrics.core.errors import Place
 from opensea_metrics.core.types import name_of
 from opensea_metrics.sql.language.dialect import KsqlDB
 from opensea_metrics.sql.language.dialect import expressions as node
+from opensea_metrics.sql.language.dialect.rewriting import nodes
 
 _DIALECT = KsqlDB()
 _OWN = Place("<statement>", 1, 1)
@@ -97,7 +98,12 @@ class Statement:
     @cached_property
     def reads(self) -> tuple[str, ...]:
         """The sources that the statement reads."""
-        return tuple(name_of(source.this) for source in self.ast.find_all(node.SourceReference))
+        return tuple(name_of(part.this) for part in nodes(self.ast) if isinstance(part, node.SourceReference))
+
+    @cached_property
+    def calls(self) -> frozenset[str]:
+        """The upper-cased names of the functions that the statement calls."""
+        return frozenset(str(part.this).upper() for part in nodes(self.ast) if isinstance(part, exp.Anonymous))
 
     @property
     def properties(self) -> dict[str, str]:

@@ -13,7 +13,7 @@ from opensea_metrics.udfs import duckdb as udfs
 
 SETUP = (
     "SET GLOBAL TimeZone = 'UTC'",
-    # Statements that pass sql/language/dialect/nesting.py are about ten times as deep in DuckDB's SQL.
+    # Statements that pass sql/language/dialect/grammar.py are about ten times as deep in DuckDB's SQL.
     "SET GLOBAL max_expression_depth = 10000",
     # Text → number as ksqlDB reads it, or NULL. The characters are checked, because DuckDB's casts also accept
     # '1_0' and, for integers, '1.5'. Surrounding blanks and a suffix, as in 1.5d, are allowed. A number that is too
