@@ -12,6 +12,9 @@ from random import Random
 
 import pytest
 
+from opensea_metrics.core.database import scratch_database
+from opensea_metrics.sql.language.lowering.duckdb import python
+from opensea_metrics.sql.language.lowering.duckdb.macros import SETUP
 from opensea_metrics.sql.language.lowering.rare.double_text import by_digits, double_text
 
 TEXTS = [
@@ -73,3 +76,13 @@ def _numbers(random: Random) -> Iterator[float]:
 
 def test_the_shortest_text_is_what_the_digits_give() -> None:
     assert [number for number in _numbers(Random(7)) if double_text(number) != by_digits(number)] == []
+
+
+def test_duckdb_and_python_write_the_same_text() -> None:
+    with scratch_database(setup=SETUP) as (database, _):
+        python.register(database)
+        numbers = [*_numbers(Random(8)), *(value for value, _ in TEXTS)]
+        ((texts,),) = database.execute(
+            "SELECT list_transform($1::DOUBLE[], lambda x: double_text(x))", [numbers]
+        ).fetchall()
+    assert texts == list(map(double_text, numbers))

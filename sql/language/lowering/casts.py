@@ -97,10 +97,14 @@ class Casts(Typed):
         if source in (INTEGER, BIGINT, BOOLEAN):
             return f"CAST({value} AS {self.type_name(STRING)})"
         if source == DOUBLE:
-            return self.in_python(table.CASTS["DOUBLE AS STRING"], [value])
+            return self.double_text(value)
         if source in _TIMES or source.name == "DECIMAL":
             return self.text_of(source, value)
         raise self.refused(place, f"CAST of {source} AS STRING")
+
+    def double_text(self, value: str) -> str:
+        """A DOUBLE as text, as Java writes it."""
+        return self.in_python(table.CASTS["DOUBLE AS STRING"], [value])
 
     def _of_text(self, place: exp.Expression, target: KsqlType, value: str) -> str:
         literal = place.unnest()

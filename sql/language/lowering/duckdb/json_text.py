@@ -10,14 +10,12 @@ from collections.abc import Mapping
 
 from opensea_metrics.core.quoting import quoted, text
 from opensea_metrics.core.types import ArrayType, DecimalType, KsqlType, MapType, StructType
-from opensea_metrics.sql.language.lowering.rare import table
 from opensea_metrics.sql.language.lowering.records.readings import field
 
 _READY = ("BOOLEAN", "INTEGER", "BIGINT", "STRING")
-_DOUBLE = f"{quoted(table.CASTS['DOUBLE AS STRING'].definition.name)}({{0}})"
 _SCALARS = {
     # JSON has no such numbers, so Jackson writes them as text.
-    "DOUBLE": f"CASE WHEN isfinite({{0}}) THEN {_DOUBLE} WHEN isnan({{0}}) THEN '\"NaN\"'"
+    "DOUBLE": "CASE WHEN isfinite({0}) THEN double_text({0}) WHEN isnan({0}) THEN '\"NaN\"'"
     " WHEN {0} > 0 THEN '\"Infinity\"' WHEN {0} < 0 THEN '\"-Infinity\"' END",
     "BYTES": "'\"' || to_base64({0}) || '\"'",
     "DATE": "'\"' || date_text({0}) || '\"'",

@@ -103,6 +103,9 @@ class DuckDBNumbers(Calls):
     def cut_decimal(self, kind: KsqlType, value: str) -> str:
         return wrapped(kind, f"CAST(trunc({value}) AS HUGEINT)")
 
+    def double_text(self, value: str) -> str:
+        return self.once([value], lambda once: f"double_text(CAST({once[0]} AS DOUBLE))")
+
     def text_of(self, kind: KsqlType, value: str) -> str:
         return f"{_TEXTS[kind]}({value})" if kind in _TEXTS else f"CAST({value} AS VARCHAR)"
 
