@@ -29,7 +29,6 @@ from opensea_metrics.spark_batch.groups import in_groups
 from opensea_metrics.spark_batch.line_streams import FileLineSource, LineStream
 from opensea_metrics.spark_batch.prefetch import ahead
 from opensea_metrics.sql.language.catalog.sources import Source
-from opensea_metrics.sql.language.lowering.duckdb import python
 from opensea_metrics.sql.language.lowering.duckdb.macros import SETUP
 from opensea_metrics.sql.language.lowering.records import rows as records
 from opensea_metrics.sql.language.lowering.records.capitals import capitals
@@ -182,13 +181,15 @@ def database(
     settings: Mapping[str, Setting] | None = None,
     adjustable: Sequence[str] = (),
 ) -> Iterator[tuple[duckdb.DuckDBPyConnection, Path]]:
-    """A database for the relations of chunks, and its folder (``core.database.scratch_database``)."""
+    """A database for the relations of chunks, and its folder (``core.database.scratch_database``).
+
+    It lacks the functions of ``sql.language.lowering.duckdb.python``.
+    """
     # Tables exist only as long as a chunk is used.
     own: dict[str, Setting] = {"preserve_insertion_order": False, "force_compression": "uncompressed"}
     with scratch_database(
         directories=directories, settings=own | dict(settings or {}), adjustable=adjustable, setup=SETUP
     ) as (connection, folder):
-        python.register(connection)
         yield connection, folder
 
 

@@ -29,16 +29,15 @@ from opensea_metrics.spark_batch.chunks import Attempts, Chunk
 from opensea_metrics.spark_batch.duckdb_ordered import DuckDbOrdered
 from opensea_metrics.spark_batch.groups import for_lanes
 from opensea_metrics.spark_batch.job import BatchJob, Counts, Progress, Table, adding_up, counted
-from opensea_metrics.spark_batch.memory import Memory
 from opensea_metrics.spark_batch.ordered import OrderedQueries
 from opensea_metrics.spark_batch.partial_groupings import (
     PartialGrouping,
     PartialGroupings,
     compute_part,
-    number,
 )
 from opensea_metrics.spark_batch.prefetch import in_order
 from opensea_metrics.spark_batch.staging import decoded_table, staged_table
+from opensea_metrics.spark_batch.statement_runner import StatementRunner
 from opensea_metrics.sql.language.catalog.catalog import Query
 from opensea_metrics.sql.language.catalog.sources import Source
 from opensea_metrics.sql.language.lowering import selects as lowered
@@ -108,8 +107,8 @@ class DuckDbResults:
             for query in (*job.pipeline.first, *job.pipeline.later)
         }
         self._counts = Counts()
-        self._memory = Memory(database)
-        self._ordered = OrderedQueries(DuckDbOrdered(database, self._memory, self._result), job.pipeline)
+        self._runner = StatementRunner(database, job.pipeline.is_ordered)
+        self._ordered = OrderedQueries(DuckDbOrdered(database, self._runner, self._result), job.pipeline)
         self._attempts = Attempts()
         self._lanes: set[duckdb.DuckDBPyConnection] = set()
         self._stopped = False
@@ -120,7 +119,7 @@ class DuckDbResults:
 
     def compute(self, progress: Progress) -> None:
         """Read the archive, and begin to compute all results. Called once."""
-        all_parts = {query.id: PartialGroupings(self._database, self._memory, query) for query in self._pipeline.first}
+        all_parts = {query.id: PartialGroupings(self._database, self._runner, query) for query in self._pipeline.first}
         read: list[tuple[str | None, int, int]] = []
         damaged: dict[str, Damage] = {}
         with closing(self._taken(progress)) as of_groups:
@@ -168,17 +167,17 @@ class DuckDbResults:
 
     def _group(self, connection: duckdb.DuckDBPyConnection, query: Query, relation: str) -> None:
         """Compute a grouping from the rows of a relation."""
-        parts = PartialGroupings(connection, self._memory, query)
+        parts = PartialGroupings(connection, self._runner, query)
         if self._pipeline.drops_late(query):
             placed = f"SELECT *, _part AS ROWPARTITION FROM ({relation})"
             time = stream_time(query.analysis, {})
-            parts.add(compute_part(connection, self._memory, query, placed, "0", time))
+            parts.add(compute_part(connection, self._runner, query, placed, "0", time))
             self._finish(parts, connection)
             return
-        end = number(connection, f"SELECT coalesce(max(_off), 0) + 1 FROM ({relation})")
+        end = self._runner.number(connection, f"SELECT coalesce(max(_off), 0) + 1 FROM ({relation})")
         for low in range(0, end, _PIECE):
             piece = f"SELECT * FROM ({relation}) WHERE _off >= {low} AND _off < {low + _PIECE}"
-            parts.add(compute_part(connection, self._memory, query, piece, str(low)))
+            parts.add(compute_part(connection, self._runner, query, piece, str(low)))
         self._finish(parts, connection)
 
     def _keep_input(self, source: Source, part: str) -> None:
@@ -188,12 +187,14 @@ class DuckDbResults:
             f"INSERT INTO {_input(source)} SELECT * FROM {part}",
             f"DROP TABLE {part}",
         ):
-            self._memory.enough(partial(self._database.execute, statement))
+            self._runner.enough(partial(self._database.execute, statement))
 
     def table(self, name: str) -> Table:
         source = self._pipeline.catalog.sources[name]
         rows = self._job.chosen(source, self._relation(source))
-        result = self._database.sql(lowered.listed(selects.SYNTAX, source, rows))
+        listed = lowered.listed(selects.SYNTAX, source, rows)
+        self._runner.register(listed)
+        result = self._database.sql(listed)
         if order := lowered.order(source):
             result = result.order(", ".join(map(column_of, order)))
         rows = result.to_arrow_reader(50_000)
@@ -205,7 +206,7 @@ class DuckDbResults:
         Each lane has one processor for itself. So text is decoded by the processor that unpacked it, and no lane
         waits for another. DuckDB's own threads use the other processors.
         """
-        processors = number(self._database, "SELECT current_setting('threads')")
+        processors = self._runner.number(self._database, "SELECT current_setting('threads')")
         most = min(max(2, processors), _LANES)  # with two lanes, one can wait for a bucket
         # Records of compacted files take little time beside the planning of a group's statements: few groups.
         are_compacted = all(file.form == "parquet" for file in self._job.files)
@@ -233,15 +234,15 @@ class DuckDbResults:
             read = self._chunks(files, streams, leaves, finished)
             for at, (place, chunk) in enumerate(read):
                 decode = partial(self._attempts.at, chunk, partial(self._decode, lane, chunk))
-                self._memory.enough(decode)
+                self._runner.enough(decode)
                 for query in self._pipeline.first:
                     relation = self._relation(query.analysis.source)
-                    part = compute_part(lane, self._memory, query, relation, f"{group}.{at}")
+                    part = compute_part(lane, self._runner, query, relation, f"{group}.{at}")
                     taken.parts.append((query.id, part))
                 for source in self._pipeline.inputs:
                     table = quoted(f"input {group}.{at} of {source.name}")
                     rows = f"SELECT *{place} FROM ({self._relation(source)})"
-                    self._memory.enough(partial(lane.execute, f"CREATE TABLE {table} AS {rows}"))
+                    self._runner.number(lane, f"CREATE TABLE {table} AS {rows}")
                     taken.inputs.append((source, table))
                 taken.read += staging.counted_rows(lane, self._pipeline, self._job.readable)
                 taken.damaged |= chunk.damaged
@@ -287,7 +288,7 @@ class DuckDbResults:
         return quoted(self._names[query.id])
 
     def _decode(self, lane: duckdb.DuckDBPyConnection, chunk: Chunk, all_json: bool) -> None:
-        staging.stage(lane, chunk, self._pipeline, all_json)
+        staging.stage(self._runner, lane, chunk, self._pipeline, all_json)
 
     def _relation(self, source: Source) -> str:
         """A source's rows, from staged records or from results. Waits for these results.

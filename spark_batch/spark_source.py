@@ -25,6 +25,7 @@ from opensea_metrics.spark_batch.chunks import Attempts, Chunk
 from opensea_metrics.spark_batch.groups import shared_out
 from opensea_metrics.spark_batch.line_streams import FileLineSource
 from opensea_metrics.sql.language.catalog.sources import Column, Source
+from opensea_metrics.sql.language.lowering.duckdb import python
 from opensea_metrics.sql.language.lowering.times import spark_event_time
 
 if TYPE_CHECKING:
@@ -118,6 +119,7 @@ class _Decoding:
         # Arrow's own allocator keeps memory that it no longer needs.
         pa.set_memory_pool(pa.system_memory_pool())
         with chunks.database(settings={"memory_limit": _MEMORY, "threads": 1}) as (database, _):
+            python.register(database)
             attempts = Attempts()
             for group in (row for batch in batches for row in batch.column("files").to_pylist()):
                 for place, files in self._places([ArchiveFile(**fields) for fields in group]):
