@@ -18,7 +18,8 @@ from opensea_metrics.producer.envelope import TOPIC
 from opensea_metrics.producer.sinks import now_ms
 from opensea_metrics.spark_batch.period import duration, parse_time
 from opensea_metrics.spark_batch.upkeep.check import check
-from opensea_metrics.spark_batch.upkeep.compact import Options, compact
+from opensea_metrics.spark_batch.upkeep.compact import compact
+from opensea_metrics.spark_batch.upkeep.outcome import Options
 from opensea_metrics.spark_batch.upkeep.rows import raw_stream
 from opensea_metrics.spark_batch.upkeep.runs import groups
 from opensea_metrics.sql.language.catalog.changes import check as check_project
