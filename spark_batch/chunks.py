@@ -2,43 +2,28 @@
 
 from __future__ import annotations
 
-import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
-from itertools import groupby
-from pathlib import Path
 from typing import TypeVar
 
 import duckdb
 import pyarrow as pa
 
-from opensea_metrics.core.database import Setting, scratch_database
 from opensea_metrics.core.quoting import column as column_of
 from opensea_metrics.core.quoting import quoted
 from opensea_metrics.producer.archive import compacted
 from opensea_metrics.producer.archive.compacted import Compacted
 from opensea_metrics.producer.archive.damage import Damage
 from opensea_metrics.producer.archive.errors import ArchiveError
-from opensea_metrics.producer.archive.layout import ArchiveFile
-from opensea_metrics.producer.archive.location import Archive
 from opensea_metrics.spark_batch.event_times import default_for, stamped_sql
-from opensea_metrics.spark_batch.groups import in_groups
-from opensea_metrics.spark_batch.line_streams import FileLineSource, LineStream
-from opensea_metrics.spark_batch.prefetch import ahead
+from opensea_metrics.spark_batch.line_streams import LineStream
 from opensea_metrics.sql.language.catalog.sources import Source
-from opensea_metrics.sql.language.lowering.duckdb.setup import SETUP, register_functions
 from opensea_metrics.sql.language.lowering.event_times import event_time
 from opensea_metrics.sql.language.lowering.records import rows as records
 from opensea_metrics.sql.language.lowering.records.capitals import capitals
 
 Item = TypeVar("Item")
-
-_ROWS = 400_000
-"""Approximate records in a chunk. The time for planning its statements is negligible, and its columns fit into
-memory."""
 
 
 class Chunk(ABC):
@@ -139,7 +124,7 @@ class RowChunk(Chunk):
         for file, reason in unreadable:
             self.files.remove(file)
             self.left_out.append(file)
-            self._damaged[file.file.path] = Damage(f"{reason}; the texts in it were read instead", _records(file))
+            self._damaged[file.file.path] = Damage(f"{reason}; the texts in it were read instead", file.records)
         return bool(unreadable)
 
     @property
@@ -172,85 +157,3 @@ class Attempts:
                     raise
                 self._all_json = False
         return self.at(chunk, query)
-
-
-@contextmanager
-def database(
-    *,
-    directories: Iterable[str] = (),
-    settings: Mapping[str, Setting] | None = None,
-    adjustable: Sequence[str] = (),
-) -> Iterator[tuple[duckdb.DuckDBPyConnection, Path]]:
-    """A database for the relations of chunks, and its folder (``core.database.scratch_database``)."""
-    # Tables exist only as long as a chunk is used.
-    own: dict[str, Setting] = {"preserve_insertion_order": False, "force_compression": "uncompressed"}
-    with scratch_database(
-        directories=directories, settings=own | dict(settings or {}), adjustable=adjustable, setup=SETUP
-    ) as (connection, folder):
-        register_functions(connection)
-        yield connection, folder
-
-
-def read(
-    archive: Archive,
-    files: Sequence[ArchiveFile],
-    streams: Sequence[Source],
-    leaves: Collection[str],
-    finished: Callable[[ArchiveFile], None],
-    into: Path,
-) -> Iterator[Chunk]:
-    """The chunks of files, at least one. Use a chunk before you take the next one.
-
-    ``leaves`` are the needed fields of the records, and ``streams`` declare them. Calls ``finished`` with each file
-    after it was read. Compacted files of a bucket are copied into the folder ``into`` while they are in use.
-    Raises ArchiveError.
-    """
-    if not files:
-        yield from of_texts(FileLineSource(archive, [], finished))
-    with tempfile.TemporaryDirectory(dir=into) as folder:
-        for is_text, group in groupby(files, lambda file: file.form != "parquet"):
-            if is_text:
-                yield from of_texts(FileLineSource(archive, list(group), finished))
-                continue
-            fetched = ahead(partial(compacted.fetched, archive, file, streams, Path(folder)) for file in group)
-            for part in _shared_out(fetched):
-                schema = part[0].schema
-                if schema is None or not compacted.has_fields(schema, leaves):
-                    yield from of_texts(FileLineSource(archive, [copy.file for copy in part], finished))
-                    continue
-                chunk = RowChunk(part.copy(), schema)
-                yield chunk
-                for copy in part:
-                    finished(copy.file)
-                    if archive.s3 is not None:
-                        copy.path.unlink()
-                if left_out := [copy.file for copy in chunk.left_out]:
-                    yield from of_texts(FileLineSource(archive, left_out, lambda file: None))
-
-
-def in_places(files: Iterable[ArchiveFile]) -> Iterator[tuple[str, list[ArchiveFile]]]:
-    """Neighbouring files of one hour and partition, with SQL for two further columns of their records.
-
-    These are ``, hour AS _hour, partition AS _part``: with the offset, a record's place in the order in which a server
-    reads an archive.
-    """
-    for (hour, partition), group in groupby(files, lambda file: (file.hour_ms, file.partition)):
-        yield f", CAST({hour} AS BIGINT) AS _hour, CAST({partition} AS INTEGER) AS _part", list(group)
-
-
-def of_texts(texts: FileLineSource, rows: int = _ROWS) -> Iterator[TextChunk]:
-    """The chunks of texts, at least one, with about ``rows`` records each."""
-    while True:
-        yield TextChunk(LineStream(texts, rows))
-        if texts.is_read():
-            return
-
-
-def _shared_out(files: Iterable[Compacted]) -> Iterator[list[Compacted]]:
-    """Compacted files in groups of a chunk's size. The files of a group share a schema."""
-    for _, group in groupby(files, lambda copy: copy.schema):
-        yield from in_groups(group, _records, _ROWS)
-
-
-def _records(copy: Compacted) -> int:
-    return (copy.file.end or copy.file.start) - copy.file.start

@@ -3,7 +3,7 @@
 Such lines are the socket's object frames, ``{"topic": …, "event": …, "payload": …, "ref": null}``, including
 replies of the socket. The keys can have any order, because Connect's JsonConverter does not keep it. The event time
 is that of a live frame (``producer.envelope``): ``payload.payload.event_timestamp``, or else ``payload.sent_at``.
-:func:`event_time_sql` is ``payload_time_ms`` in DuckDB's SQL, and a test compares the two.
+:func:`event_time_sql` is ``envelope.payload_time_ms`` in DuckDB's SQL, and a test compares the two.
 
 :func:`default_for` takes these times from the pass in which DuckDB reads the lines anyway. So they take little time.
 """
@@ -11,12 +11,9 @@ is that of a live frame (``producer.envelope``): ``payload.payload.event_timesta
 from __future__ import annotations
 
 from opensea_metrics.core.types import BIGINT
-from opensea_metrics.producer.envelope import payload_time_ms
 from opensea_metrics.sql.language.catalog.sources import Source
 from opensea_metrics.sql.language.lowering.records.rows import Default
 from opensea_metrics.sql.language.lowering.records.spelling import Spelling
-
-__all__ = ["STAMP", "default_for", "event_time_sql", "payload_time_ms", "stamped_sql"]
 
 STAMP = '{"event_time":'
 """The beginning of each line of our producer."""

@@ -12,7 +12,6 @@ from typing import Protocol
 from opensea_metrics.spark_batch.pipeline import QueryPipeline
 from opensea_metrics.sql.language.catalog.catalog import Query
 from opensea_metrics.sql.language.catalog.sources import Source
-from opensea_metrics.sql.language.lowering.ordered import plan, tables
 from opensea_metrics.sql.language.lowering.ordered.items import OrderedSyntax
 from opensea_metrics.sql.language.queries.analysis import Analysis
 
@@ -108,6 +107,8 @@ class OrderedQueries:
 
     def select(self, query: Query) -> None:
         """Compute a query without groups. A table gets all its changes."""
+        from opensea_metrics.sql.language.lowering.ordered import plan  # most runs need no order
+
         analysis, syntax = query.analysis, self._engine.items
         with self._items(query) as items:
             if not analysis.gives_table:
@@ -123,6 +124,8 @@ class OrderedQueries:
     @contextmanager
     def grouped(self, query: Query) -> Iterator[str]:
         """The rows that a grouping over several sources or a table reads, in their order. Keeps its history."""
+        from opensea_metrics.sql.language.lowering.ordered import plan
+
         name, syntax = f"rows_{self._numbers[query.id]}", self._engine.items
         with self._items(query) as items:
             self._engine.keep(name, syntax.numbered(plan.relation(syntax, query.analysis, items), "_n, _s"))
@@ -141,6 +144,8 @@ class OrderedQueries:
         rows = self._result(query)
         if rows is None or not query.analysis.gives_table:
             return rows
+        from opensea_metrics.sql.language.lowering.ordered import tables
+
         keys = [self._engine.items.column(column.name) for column in query.analysis.columns if column.is_key]
         return tables.newest(rows, keys)
 
@@ -154,6 +159,8 @@ class OrderedQueries:
     @contextmanager
     def _items(self, query: Query) -> Iterator[str]:
         """The items of an ordered query, as SQL for a table. A grouping over tables gets rows with their signs."""
+        from opensea_metrics.sql.language.lowering.ordered import plan, tables
+
         analysis, syntax = query.analysis, self._engine.items
         relations = list(map(self.rows, analysis.sources))
         planned = plan.planned(syntax, analysis, relations, f"items_{self._numbers[query.id]}")

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import partial
 
 import duckdb
 
 from opensea_metrics.core.quoting import quoted
-from opensea_metrics.spark_batch.memory import Memory
+from opensea_metrics.spark_batch.statement_runner import StatementRunner
 from opensea_metrics.sql.language.catalog.catalog import Query
 from opensea_metrics.sql.language.lowering.duckdb import selects
 from opensea_metrics.sql.language.lowering.duckdb.stream_time import StreamTime
@@ -31,7 +30,7 @@ class PartialGrouping:
 
 def compute_part(
     connection: duckdb.DuckDBPyConnection,
-    memory: Memory,
+    runner: StatementRunner,
     query: Query,
     relation: str,
     name: str,
@@ -42,7 +41,7 @@ def compute_part(
     With a stream time, late rows are left out. The relation then has ROWPARTITION.
     """
     rows = selects.grouping(query.analysis).partial(relation, time)
-    return memory.enough(partial(_kept, connection, f"part {name} of {query.id}", rows))
+    return _kept(runner, connection, f"part {name} of {query.id}", rows)
 
 
 @dataclass
@@ -50,7 +49,7 @@ class PartialGroupings:
     """The parts of a grouping, older ones first, merged when they have many rows."""
 
     database: duckdb.DuckDBPyConnection
-    memory: Memory
+    runner: StatementRunner
     query: Query
     parts: list[PartialGrouping] = field(default_factory=list)
     merged: int = 0
@@ -59,8 +58,7 @@ class PartialGroupings:
         """Add a part whose rows come after those of the earlier parts."""
         self.parts.append(part)
         if sum(existing.rows for existing in self.parts) > max(_ROWS, 2 * self.merged):
-            merging = partial(_kept, self.database, f"merging {self.query.id}", self._whole(self.database))
-            whole = self.memory.enough(merging)
+            whole = _kept(self.runner, self.database, f"merging {self.query.id}", self._whole(self.database))
             self._drop(self.database)
             merged = quoted(f"merged {self.query.id}")
             self.database.execute(f"ALTER TABLE {whole.table} RENAME TO {merged}")
@@ -78,7 +76,7 @@ class PartialGroupings:
         # Without an order of its own, row_number() numbers the rows as they come. So they are sorted only once.
         numbered = f"SELECT *, row_number() OVER () AS _off FROM (SELECT * FROM {rows} {order})"
         finished = f"SELECT * FROM ({grouping.finish(numbered)}) {kept}"
-        self.memory.enough(partial(_kept, connection, name, finished))
+        _kept(self.runner, connection, name, finished)
         self._drop(connection)
 
     def _whole(self, connection: duckdb.DuckDBPyConnection) -> str:
@@ -115,11 +113,8 @@ class PartialGroupings:
         self.parts.clear()
 
 
-def _kept(connection: duckdb.DuckDBPyConnection, name: str, rows: str) -> PartialGrouping:
+def _kept(
+    runner: StatementRunner, connection: duckdb.DuckDBPyConnection, name: str, rows: str
+) -> PartialGrouping:
     table = quoted(name)
-    return PartialGrouping(table, number(connection, f"CREATE TABLE {table} AS {rows}"))
-
-
-def number(connection: duckdb.DuckDBPyConnection, statement: str) -> int:
-    """The number that a statement returns. For a statement that creates a table, it is the number of rows."""
-    return int(connection.execute(statement).fetchall()[0][0])
+    return PartialGrouping(table, runner.number(connection, f"CREATE TABLE {table} AS {rows}"))

@@ -14,6 +14,7 @@ import io
 import os
 import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -59,9 +60,8 @@ class _LocalFolder:
         return open(hidden, "wb")
 
     def publish(self) -> None:
-        for hidden in self.names:
-            with open(hidden, "rb") as file:
-                os.fsync(file.fileno())
+        with ThreadPoolExecutor() as pool:  # a disk writes several files in about the time of one
+            list(pool.map(_to_disk, self.names))
         (self.path / RUN).unlink(missing_ok=True)
         for hidden, final in self.names.items():
             hidden.replace(final)
@@ -69,6 +69,11 @@ class _LocalFolder:
     def discard(self) -> None:
         for hidden in self.names:
             hidden.unlink(missing_ok=True)
+
+
+def _to_disk(path: Path) -> None:
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
 
 
 @dataclass

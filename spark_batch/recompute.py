@@ -1,16 +1,12 @@
-"""``recompute``: from a request to results, and a description of the run."""
+"""``recompute``: from a request to results."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import asdict, dataclass, replace
-from importlib import import_module
-from importlib.metadata import version
+from dataclasses import dataclass, replace
 from pathlib import Path
-from threading import Thread
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import yaml
@@ -18,31 +14,28 @@ import yaml
 from opensea_metrics.producer.archive.errors import ArchiveError
 from opensea_metrics.producer.archive.layout import HOUR_MS, ArchiveFile
 from opensea_metrics.producer.archive.location import Archive, open_archive
-from opensea_metrics.spark_batch.job import BatchJob, Counts, Progress, Results
+from opensea_metrics.spark_batch.job import BatchJob, Progress, Results
+from opensea_metrics.spark_batch.opening import Opening
 from opensea_metrics.spark_batch.period import (
     ALL_TIME,
     Period,
     WindowChoice,
-    iso,
     parse_time,
     parse_window,
     settle,
 )
-from opensea_metrics.spark_batch.pipeline import TargetError, choose, plan, windows_of
-from opensea_metrics.sql.language.catalog.catalog import Catalog
+from opensea_metrics.spark_batch.pipeline import plan
+from opensea_metrics.spark_batch.targets import LONG_FORM, choose, long_form_of, windows_of
 from opensea_metrics.sql.language.catalog.changes import check
 from opensea_metrics.sql.language.catalog.sources import Source as Stream
 from opensea_metrics.sql.language.lowering import support
 from opensea_metrics.sql.language.lowering.refusals import DUCKDB, SPARK
 from opensea_metrics.sql.language.project.project import Project, load_project
-from opensea_metrics.udfs import registry
 
 if TYPE_CHECKING:
     from opensea_metrics.spark_batch.settings import BatchSettings
 
 DAY_MS = 24 * HOUR_MS
-LONG_FORM = ("global", "collections")
-_ENGINE = "opensea_metrics.spark_batch.{}_engine"
 
 
 @dataclass(frozen=True)
@@ -73,6 +66,8 @@ class Prepared:
     windows: Sequence[WindowChoice]
     job: BatchJob
     engine: str
+    opening: Opening | None = None
+    """The database of the DuckDB engine."""
 
     @property
     def tables(self) -> list[str]:
@@ -100,8 +95,8 @@ def prepare(
 
     Raises SqlError, PeriodError, TargetError or ArchiveError.
     """
-    if request.engine != "spark":  # imported while another process renders the statements
-        Thread(target=import_module, args=(_ENGINE.format("duckdb"),), daemon=True).start()
+    # Another process renders the statements meanwhile.
+    opening = Opening() if request.engine != "spark" else None
     available = _bounds(source, request)
     period = settle(request.windows, request.first, request.end, request.trailing, available)
     windows = [_sized(window, period) for window in request.windows]
@@ -112,7 +107,7 @@ def prepare(
         windows = windows_of(catalog, names)
         period = settle(windows, request.first, request.end, request.trailing, available)
     if request.long_form:
-        names += _long_form(project, catalog, request.wanted)
+        names += long_form_of(project, catalog, request.wanted)
     raw_topic = str(project.settings.get("raw_topic", source.root.rsplit("/", 1)[-1]))
     pipeline = plan(catalog, names, raw_topic, period, request.as_streamed)
     # Our producer and sink file an event under its own hour. Others file it when it arrives.
@@ -121,7 +116,7 @@ def prepare(
     listing = source.listing(*bounds)
     files = listing.newest
     job = BatchJob(pipeline, source, files, period, listing.refused)
-    return Prepared(project, request, windows, job, _engine(request.engine, files, settings))
+    return Prepared(project, request, windows, job, _engine(request.engine, files, settings), opening)
 
 
 def recompute(
@@ -164,45 +159,18 @@ def computed(prepared: Prepared, progress: Progress) -> Iterator[Results]:
         support.check_recompute(catalog, query, name)
         if prepared.job.pipeline.drops_late(query):
             support.check_late(catalog, query, name)
-    engine = import_module(_ENGINE.format(prepared.engine))
-    computation: AbstractContextManager[Results] = engine.computed(prepared.job, progress)
+    computation: AbstractContextManager[Results]
+    if prepared.engine == "spark":
+        from opensea_metrics.spark_batch import spark_engine
+
+        computation = spark_engine.computed(prepared.job, progress)
+    else:
+        opened = prepared.opening.taken() if prepared.opening else None
+        from opensea_metrics.spark_batch import duckdb_engine  # imported already in that thread
+
+        computation = duckdb_engine.computed(prepared.job, progress, opened)
     with computation as results:
         yield results
-
-
-def description(
-    prepared: Prepared, counts: Counts, rows: Mapping[str, int], began: float
-) -> dict[str, Any]:
-    """The description of a run that ends now, as JSON's types.
-
-    ``rows`` is the number of rows of each table, and ``began`` is the run's start in seconds since 1970.
-    """
-    project, job = prepared.project, prepared.job
-    return {
-        "opensea_metrics": version("opensea-metrics"),
-        "engine": prepared.engine,
-        "began": iso(round(began * 1000)),
-        "seconds": round(time.time() - began, 3),
-        "source": job.source.url,
-        "from": iso(job.period.first),
-        "to": iso(job.period.end),
-        "windows": [
-            {"size": w.label, **({"slide": w.slide} if w.slide else {})} for w in prepared.windows
-        ],
-        "trailing": job.period.trailing,
-        "late": "as-streamed" if job.pipeline.as_streamed else "complete",
-        "migrations": [
-            {"version": m.version, "name": m.name, "checksum": m.checksum} for m in project.migrations
-        ],
-        "functions": {name: registry.checksum(name) for name in sorted(registry.functions())},
-        "files": len(job.files),
-        "bytes": sum(file.size for file in job.files),
-        "records": {"read": counts.read, "in_period": counts.used, "set_aside": counts.set_aside},
-        "set_aside": dict(counts.reasons),
-        "refused_files": dict(job.refused),
-        "damaged_files": {path: asdict(damage) for path, damage in counts.damaged.items()},
-        "rows": dict(rows),
-    }
 
 
 def _bounds(source: Archive, request: Request) -> tuple[int, int]:
@@ -249,15 +217,6 @@ def _settings_of(windows: Sequence[WindowChoice], as_streamed: bool) -> dict[str
         return {**of_windows, "retention": f"{longest + 365} DAYS"}
     # No record is dropped because it is late here, so these two must only be consistent.
     return {**of_windows, "grace": "1 DAY", "retention": f"{longest + 1} DAYS"}
-
-
-def _long_form(project: Project, catalog: Catalog, wanted: str) -> list[str]:
-    kinds = LONG_FORM if wanted.lower() == "all" else (wanted.lower(),)
-    topics = {project.settings.get(f"{kind}_topic") for kind in kinds}
-    names = [source.name for source in catalog.sources.values() if source.topic in topics]
-    if not names:
-        raise TargetError(f"{wanted} has no long form: choose global, collections or all")
-    return names
 
 
 def _engine(asked: str, files: Sequence[ArchiveFile], settings: BatchSettings | None) -> str:

@@ -6,25 +6,22 @@ these. Results go through the driver, one partition at a time.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from opensea_metrics.core.quoting import column_name, spark_column
-from opensea_metrics.core.types import STRING, ArrayType, KsqlType, MapType, StructType
-from opensea_metrics.producer.archive.compacted import damage, has_fields, schema
-from opensea_metrics.producer.archive.damage import Damage
-from opensea_metrics.producer.archive.layout import ArchiveFile
+from opensea_metrics.core.types import ArrayType, KsqlType, MapType, StructType
 from opensea_metrics.spark_batch.job import BatchJob, Counts, Progress, Table, counted
 from opensea_metrics.spark_batch.narrowing import columns_read
 from opensea_metrics.spark_batch.ordered import OrderedQueries
 from opensea_metrics.spark_batch.settings import BatchSettings
 from opensea_metrics.spark_batch.spark_errors import SparkError, spark_errors
 from opensea_metrics.spark_batch.spark_ordered import SparkOrdered
+from opensea_metrics.spark_batch.spark_records import HIDDEN, SparkRecords
 from opensea_metrics.spark_batch.spark_session import open_session
-from opensea_metrics.spark_batch.spark_source import compacted_rows, damaged_files, text_rows
 from opensea_metrics.sql.language.catalog.catalog import Query
 from opensea_metrics.sql.language.catalog.sources import Source
 from opensea_metrics.sql.language.lowering import selects
@@ -34,9 +31,6 @@ from opensea_metrics.sql.language.lowering.spark.setup import register_functions
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
-
-
-_HIDDEN = ("ROWTIME", "_off", "_failed")
 
 
 @contextmanager
@@ -65,14 +59,8 @@ class SparkResults:
         self._kept: list[DataFrame] = []
         self._ordering = SparkOrdered(self._sql, self._grouped)
         self._ordered = OrderedQueries(self._ordering, job.pipeline)
-        self._place = ("_hour", "_part") if job.pipeline.is_ordered else ()
-        """Columns of a record that say where it is in the archive."""
+        self._records = SparkRecords(session, job)
         self._counts = Counts()
-        self._damaged = damaged_files(session)
-        self._rows: list[ArchiveFile] = []
-        """The compacted files that Spark itself reads."""
-        self._by_texts: dict[str, Damage] = {}
-        """The compacted files that are damaged. Their texts are read instead."""
 
     @property
     def counts(self) -> Counts:
@@ -87,7 +75,10 @@ class SparkResults:
                 self._stage()
                 self._count()
         except SparkError:
-            if not self._leave_out_damaged():
+            self.close()
+            self._kept.clear()
+            self._views.clear()
+            if not self._records.leave_out_damaged():
                 raise
             with spark_errors():
                 self._stage()
@@ -168,7 +159,7 @@ class SparkResults:
         for source in self._pipeline.raw_sources():
             selections = self._pipeline.reading(source, self._pipeline.selections)
             others = self._pipeline.reading(source, (*self._pipeline.first, *self._pipeline.later))
-            relation = self._records(source)
+            relation = self._records.of(source)
             if self._pipeline.is_kept(source):
                 names = set().union(*(columns_read(q.analysis) for q in selections + others))
                 kept = self._chosen(relation, names & set(source.readable()))
@@ -176,50 +167,11 @@ class SparkResults:
                 relation = f"SELECT * FROM {self._views[source.name]}"
             for query in selections:
                 names = {column.name for column in query.analysis.columns}
-                rows = spark_selects.rows(query.analysis, relation, ("_failed",), self._place)
+                rows = spark_selects.rows(query.analysis, relation, ("_failed",), self._records.place)
                 self._view(query.id, self._sql(self._chosen(rows, names)), keep=True)
 
-    def _leave_out_damaged(self) -> bool:
-        """Look for damaged compacted files, whose texts are then read instead. Returns whether there are any."""
-        self.close()
-        self._kept.clear()
-        self._views.clear()
-        for file in self._rows:
-            if reason := damage(self._job.source, file):
-                read = (file.end or file.start) - file.start
-                self._by_texts[file.path] = Damage(f"{reason}; the texts in it were read instead", read)
-        return bool(self._by_texts)
-
-    def _records(self, source: Source) -> str:
-        """The records as a source declares them: its columns, ROWTIME, ``_off``, ``_failed``."""
-        leaves = self._pipeline.leaves()
-        texts: list[ArchiveFile] = []
-        self._rows = []
-        for file in self._job.files:
-            is_of_rows = source.timestamp_type != STRING and self._is_of_rows(file, source, leaves)
-            (self._rows if is_of_rows else texts).append(file)
-        parts = []
-        if self._rows:
-            addresses = list(map(self._address, self._rows))
-            parts.append(compacted_rows(self._session, addresses, source))
-        if texts or not parts:
-            parts.append(text_rows(self._session, self._job.source, texts, source, self._damaged, bool(self._place)))
-        hidden = [*_HIDDEN, *self._place]
-        columns = ", ".join([*(spark_column(c.name) for c in source.columns if not c.is_key), *hidden])
-        return " UNION ALL ".join(f"SELECT {columns} FROM ({part})" for part in parts)
-
-    def _is_of_rows(self, file: ArchiveFile, source: Source, leaves: Collection[str]) -> bool:
-        """Whether Spark itself can read the needed fields of a file, and need not know a record's place."""
-        if file.form != "parquet" or file.path in self._by_texts or self._place:
-            return False
-        columns = schema(self._job.source, file, [source])
-        return columns is not None and has_fields(columns, leaves)
-
-    def _address(self, file: ArchiveFile) -> str:
-        return file.path if self._job.source.s3 is None else f"s3a://{file.path}"
-
     def _chosen(self, relation: str, names: set[str]) -> str:
-        columns = [*map(spark_column, sorted(names - {"ROWTIME"})), *_HIDDEN, *self._place]
+        columns = [*map(spark_column, sorted(names - {"ROWTIME"})), *HIDDEN, *self._records.place]
         return f"SELECT {', '.join(columns)} FROM ({relation})"
 
     def _count(self) -> None:
@@ -228,7 +180,7 @@ class SparkResults:
             f"SELECT _failed, count(*), count_if({self._job.readable}) FROM {view} GROUP BY 1"
         ).collect()
         rows = ((reason, count, used) for reason, count, used in reasons)
-        self._counts = counted(rows, self._by_texts | self._damaged.value, self._job.files)
+        self._counts = counted(rows, self._records.damaged, self._job.files)
 
     def _relation(self, source: Source) -> str:
         """A source's rows, from the archive or from results."""
@@ -258,12 +210,13 @@ class SparkResults:
         if source.topic == self._pipeline.raw_topic:
             return f"SELECT * FROM {self._views[source.name]} WHERE {self._job.readable}"
         (query,) = self._pipeline.writers(source.topic)
+        place = self._records.place
         if query.id in self._views:
             rows = f"SELECT * FROM {self._views[query.id]} WHERE {self._job.readable}"
         else:
-            rows = spark_selects.rows(query.analysis, self._in_place(query.analysis.source), carried=self._place)
+            rows = spark_selects.rows(query.analysis, self._in_place(query.analysis.source), carried=place)
         names = [column.name for column in query.analysis.columns]
-        return spark_selects.as_source(source, rows, names, self._place)
+        return spark_selects.as_source(source, rows, names, place)
 
     def _view(self, key: str, frame: DataFrame, keep: bool) -> None:
         name = f"step_{len(self._views)}"

@@ -20,11 +20,12 @@ from opensea_metrics.producer.archive.compacted import names_in_files
 from opensea_metrics.producer.archive.damage import Damage
 from opensea_metrics.producer.archive.layout import ArchiveFile
 from opensea_metrics.producer.archive.location import Archive
-from opensea_metrics.spark_batch import chunks
+from opensea_metrics.spark_batch import chunk_reading
 from opensea_metrics.spark_batch.chunks import Attempts, Chunk
 from opensea_metrics.spark_batch.groups import shared_out
 from opensea_metrics.spark_batch.line_streams import FileLineSource
 from opensea_metrics.sql.language.catalog.sources import Column, Source
+from opensea_metrics.sql.language.lowering.duckdb.setup import register_functions
 from opensea_metrics.sql.language.lowering.event_times import spark_event_time
 
 if TYPE_CHECKING:
@@ -117,12 +118,13 @@ class _Decoding:
     def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         # Arrow's own allocator keeps memory that it no longer needs.
         pa.set_memory_pool(pa.system_memory_pool())
-        with chunks.database(settings={"memory_limit": _MEMORY, "threads": 1}) as (database, _):
+        with chunk_reading.database(settings={"memory_limit": _MEMORY, "threads": 1}) as (database, _):
+            register_functions(database)
             attempts = Attempts()
             for group in (row for batch in batches for row in batch.column("files").to_pylist()):
                 for place, files in self._places([ArchiveFile(**fields) for fields in group]):
                     texts = FileLineSource(self.archive, files, lambda file: None)
-                    for chunk in chunks.of_texts(texts, _ROWS):
+                    for chunk in chunk_reading.of_texts(texts, _ROWS):
                         rows = attempts.at(chunk, partial(self._rows, database, chunk, place))
                         for path, damage in chunk.damaged.items():
                             self.damaged.add({path: damage})
@@ -130,7 +132,7 @@ class _Decoding:
 
     def _places(self, files: list[ArchiveFile]) -> Iterable[tuple[str, list[ArchiveFile]]]:
         """The files with SQL for the columns of their place. Files with one place are together."""
-        return chunks.in_places(files) if self.in_place else [("", files)]
+        return chunk_reading.in_places(files) if self.in_place else [("", files)]
 
     def _rows(self, database: duckdb.DuckDBPyConnection, chunk: Chunk, place: str, all_json: bool) -> pa.Table:
         relation = chunk.relation(database, self.stream, all_json)

@@ -13,6 +13,7 @@ from opensea_metrics.spark_batch import narrowing
 from opensea_metrics.spark_batch.chunks import Chunk
 from opensea_metrics.spark_batch.narrowing import columns_read
 from opensea_metrics.spark_batch.pipeline import QueryPipeline
+from opensea_metrics.spark_batch.statement_runner import StatementRunner
 from opensea_metrics.sql.language.catalog.catalog import Query
 from opensea_metrics.sql.language.catalog.sources import Source
 from opensea_metrics.sql.language.lowering.duckdb import selects
@@ -20,7 +21,9 @@ from opensea_metrics.sql.language.lowering.duckdb import selects
 _UNREADABLE = ("_failed", "_off")
 
 
-def stage(lane: duckdb.DuckDBPyConnection, chunk: Chunk, pipeline: QueryPipeline, all_json: bool) -> None:
+def stage(
+    runner: StatementRunner, lane: duckdb.DuckDBPyConnection, chunk: Chunk, pipeline: QueryPipeline, all_json: bool
+) -> None:
     """Decode a chunk into tables of a lane: one of each source that groupings read, and one of each selection.
 
     Raises duckdb.Error; with ``all_json`` also for text that is no JSON (``Chunk.relation``).
@@ -32,12 +35,12 @@ def stage(lane: duckdb.DuckDBPyConnection, chunk: Chunk, pipeline: QueryPipeline
             # Decoded only once.
             others = pipeline.reading(source, (*pipeline.first, *pipeline.later))
             names = set().union(*(columns_read(q.analysis) for q in selections + others))
-            _keep(lane, decoded_table(source), relation, names & set(source.readable()))
+            _keep(runner, lane, decoded_table(source), relation, names & set(source.readable()))
             relation = f"SELECT * FROM {decoded_table(source)}"
         for query in selections:
             names = {column.name for column in query.analysis.columns}
             rows = selects.rows(query.analysis, relation, _UNREADABLE)
-            _keep(lane, staged_table(query), rows, names, _conditions(pipeline, query))
+            _keep(runner, lane, staged_table(query), rows, names, _conditions(pipeline, query))
 
 
 def counted_rows(
@@ -81,6 +84,7 @@ def _conditions(pipeline: QueryPipeline, query: Query) -> dict[str, list[str]]:
 
 
 def _keep(
+    runner: StatementRunner,
     lane: duckdb.DuckDBPyConnection,
     table: str,
     relation: str,
@@ -101,4 +105,4 @@ def _keep(
         needed = " OR ".join(flags[sql] for sql in conditions.get(name, ()))
         columns.append(f"CASE WHEN {needed} THEN {column} END AS {column}" if needed else column)
     selected = ", ".join([*columns, "ROWTIME", "_off", "_failed"])
-    lane.execute(f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT {selected} FROM ({relation})")
+    runner.once(lane, f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT {selected} FROM ({relation})")

@@ -11,13 +11,14 @@ import logging
 import traceback
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
-from typing import Any
-
-import msgspec
+from typing import TYPE_CHECKING, Any
 
 from opensea_metrics.core.definition import Definition
 from opensea_metrics.udfs.types import is_immutable
 from opensea_metrics.udfs.values import Converter, reader, unfinite, writer
+
+if TYPE_CHECKING:
+    import msgspec
 
 
 def log_error(name: str, error: BaseException) -> None:
@@ -71,6 +72,8 @@ class Aggregation:
 
     def __init__(self, definition: Definition, constants: Sequence[Any]) -> None:
         """Raises any exception that the class's constructor raises for the constants."""
+        import msgspec  # most commands call no such aggregate
+
         self.definition = definition
         self._aggregator = definition.call(*constants)
         self._decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(definition.state)

@@ -6,7 +6,7 @@ import os
 
 # A command creates many small objects that live until its end. Without these settings the collector walks through
 # them again and again, and a start takes 1.4 times the CPU time: see tests/bench/start.py.
-gc.set_threshold(100_000, 20, 20)
+gc.set_threshold(200_000, 20, 20)
 atexit.register(gc.freeze)
 # numpy only handles bytes here. Its BLAS would start a thread per processor, which costs each command 0.1 s of CPU
 # time.

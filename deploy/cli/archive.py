@@ -9,6 +9,7 @@ import typer
 
 from opensea_metrics.deploy.cli import options, progress
 from opensea_metrics.deploy.cli.app import FaultsShown, app
+from opensea_metrics.deploy.cli.help import Group
 from opensea_metrics.deploy.config import Settings
 from opensea_metrics.deploy.output.archive import show_groups, show_outcome, show_report
 from opensea_metrics.deploy.output.rows import show_json
@@ -17,7 +18,8 @@ from opensea_metrics.producer.envelope import TOPIC
 from opensea_metrics.producer.sinks import now_ms
 from opensea_metrics.spark_batch.period import duration, parse_time
 from opensea_metrics.spark_batch.upkeep.check import check
-from opensea_metrics.spark_batch.upkeep.compact import Options, compact
+from opensea_metrics.spark_batch.upkeep.compact import compact
+from opensea_metrics.spark_batch.upkeep.outcome import Options
 from opensea_metrics.spark_batch.upkeep.rows import raw_stream
 from opensea_metrics.spark_batch.upkeep.runs import groups
 from opensea_metrics.sql.language.catalog.changes import check as check_project
@@ -25,8 +27,7 @@ from opensea_metrics.sql.language.catalog.sources import Source as Stream
 from opensea_metrics.sql.language.project.project import load_project
 
 archive = typer.Typer(
-    help="Check the archive of events, and compact its small files.",
-    no_args_is_help=True,
+    cls=Group, help="Check the archive of events, and compact its small files.", no_args_is_help=True
 )
 app.add_typer(archive, name="archive")
 

@@ -21,7 +21,8 @@ from opensea_metrics.producer.archive.location import open_archive
 from opensea_metrics.spark_batch import publish
 from opensea_metrics.spark_batch.job import Results
 from opensea_metrics.spark_batch.period import duration, parse_time, parse_window
-from opensea_metrics.spark_batch.recompute import Prepared, Request, computed, description, prepare
+from opensea_metrics.spark_batch.recompute import Prepared, Request, computed, prepare
+from opensea_metrics.spark_batch.run_description import description, function_checksums
 from opensea_metrics.sql.language.catalog.moments import CatalogDefinitions, Moments
 from opensea_metrics.sql.language.project.project import find_root, load_settings
 
@@ -191,12 +192,13 @@ def archive(sql: options.Sql, variables: dict[str, str]) -> str:
 
 def _write(prepared: Prepared, results: Results, form: str, url: str, began: float) -> None:
     with publish.published(url) as folder:
+        functions = function_checksums()  # while threads compute the tables
         tables = (results.table(name) for name in prepared.tables)
         if form == "parquet":
             moments = _moments(prepared)
             tables = (publish.with_timestamps(table, moments.of_source(table.name)) for table in tables)
         rows = publish.write_tables(folder, tables, form)
-        publish.write_description(folder, description(prepared, results.counts, rows, began))
+        publish.write_description(folder, description(prepared, functions, results.counts, rows, began))
     say(f"{counted(sum(rows.values()), 'row')} of {counted(len(rows), 'table')} in {url}")
 
 

@@ -23,9 +23,9 @@ from opensea_metrics.deploy.serving_names import serving_names
 from opensea_metrics.producer.archive.layout import HOUR_MS
 from opensea_metrics.producer.archive.location import open_archive
 from opensea_metrics.spark_batch.period import duration, parse_time
-from opensea_metrics.spark_batch.pipeline import window_of
 from opensea_metrics.spark_batch.recompute import Request, prepare
 from opensea_metrics.spark_batch.reconcile import run as comparison
+from opensea_metrics.spark_batch.targets import window_of
 
 
 @app.command()
@@ -83,7 +83,7 @@ def reconcile(
             comparison.reconcile(prepared, pull, lambda done, _: update(done, done // HOUR_MS))
         )
     findings = [finding for comparison_result in compared for finding in comparison_result.findings]
-    window_and_retention = window_of(prepared.job.pipeline, target)
+    window_and_retention = window_of(prepared.job.pipeline.catalog, target)
     assert window_and_retention is not None
     size = window_and_retention[0].size
     report = differences_json(target, size, (period.first, period.end), compared, findings)

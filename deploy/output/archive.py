@@ -8,7 +8,7 @@ from rich.table import Table
 
 from opensea_metrics.deploy.output.console import console, shown, time_text
 from opensea_metrics.deploy.output.plain import say
-from opensea_metrics.spark_batch.upkeep.compact import CompactionOutcome
+from opensea_metrics.spark_batch.upkeep.outcome import CompactionOutcome
 from opensea_metrics.spark_batch.upkeep.report import ArchiveReport, FindingKind
 from opensea_metrics.spark_batch.upkeep.runs import HourGroup
 

@@ -36,11 +36,26 @@ def open_database(
     refused. ``setup`` statements run first. After them, only the settings in ``adjustable`` can be changed.
     Python relations must be registered, because DuckDB does not look for Python variables. Raises duckdb.Error.
     """
+    database = open_unrestricted(place, {**(settings or {}), "temp_directory": str(temporary)}, setup)
+    try:
+        _restrict(database, temporary, directories, adjustable)
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def open_unrestricted(
+    place: Path | None, settings: Mapping[str, Setting] | None = None, setup: Iterable[str] = ()
+) -> duckdb.DuckDBPyConnection:
+    """Open a database as :func:`open_database` does, but without restrictions.
+
+    It must run nothing before it has them: give it to :func:`scratch_database`. Raises duckdb.Error.
+    """
     database = duckdb.connect(
         ":memory:" if place is None else str(place),
         config={
             **(settings or {}),
-            "temp_directory": str(temporary),
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,
         },
@@ -50,18 +65,26 @@ def open_database(
         for statement in setup:
             database.execute(statement)
         database.execute("COMMIT")
-        reachable = [os.path.realpath(directory) for directory in (temporary, *directories)]
-        for statement in (
-            f"SET GLOBAL allowed_directories = {_list(reachable)}",
-            f"SET GLOBAL allowed_configs = {_list(adjustable)}",
-            "SET GLOBAL enable_external_access = false",
-            "SET GLOBAL lock_configuration = true",
-        ):
-            database.execute(statement)
     except BaseException:
         database.close()
         raise
     return database
+
+
+def _restrict(
+    database: duckdb.DuckDBPyConnection,
+    temporary: Path,
+    directories: Iterable[Path | str],
+    adjustable: Sequence[str],
+) -> None:
+    reachable = [os.path.realpath(directory) for directory in (temporary, *directories)]
+    for statement in (
+        f"SET GLOBAL allowed_directories = {_list(reachable)}",
+        f"SET GLOBAL allowed_configs = {_list(adjustable)}",
+        "SET GLOBAL enable_external_access = false",
+        "SET GLOBAL lock_configuration = true",
+    ):
+        database.execute(statement)
 
 
 @contextmanager
@@ -71,17 +94,20 @@ def scratch_database(
     settings: Mapping[str, Setting] | None = None,
     adjustable: Sequence[str] = (),
     setup: Iterable[str] = (),
+    opened: duckdb.DuckDBPyConnection | None = None,
 ) -> Iterator[tuple[duckdb.DuckDBPyConnection, Path]]:
-    """Open a database in memory (see :func:`open_database`) and a temporary folder that it can reach. Both are
-    removed afterwards."""
-    with tempfile.TemporaryDirectory(prefix="opensea-metrics-") as folder, open_database(
-        None,
-        Path(folder) / "spilled",
-        directories=[folder, *directories],
-        settings=settings,
-        adjustable=adjustable,
-        setup=setup,
-    ) as database:
+    """A database in memory (see :func:`open_database`) and a temporary folder that it can reach. Both are removed
+    afterwards.
+
+    The database may be ``opened`` already, by :func:`open_unrestricted` with ``settings`` and ``setup``.
+    """
+    with (
+        tempfile.TemporaryDirectory(prefix="opensea-metrics-") as folder,
+        opened or open_unrestricted(None, settings, setup) as database,
+    ):
+        temporary = Path(folder) / "spilled"
+        database.execute(f"SET GLOBAL temp_directory = {text(str(temporary))}")
+        _restrict(database, temporary, [folder, *directories], adjustable)
         yield database, Path(folder)
 
 

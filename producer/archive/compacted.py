@@ -44,6 +44,11 @@ class Compacted:
     schema: pa.Schema | None
     path: Path
 
+    @property
+    def records(self) -> int:
+        """The number of its records."""
+        return (self.file.end or self.file.start) - self.file.start
+
 
 def decoding(stream: Stream) -> str:
     """A text that is equal for streams whose records are decoded in the same way.

@@ -12,7 +12,6 @@ from opensea_metrics.producer.archive.damage import Damage
 from opensea_metrics.producer.archive.layout import HOUR_MS, ArchiveFile
 from opensea_metrics.producer.archive.location import Archive
 from opensea_metrics.spark_batch.period import Period
-from opensea_metrics.spark_batch.pipeline import window_of
 from opensea_metrics.spark_batch.recompute import Prepared, computed
 from opensea_metrics.spark_batch.reconcile.causes import Cause, Investigator
 from opensea_metrics.spark_batch.reconcile.compare import (
@@ -22,6 +21,7 @@ from opensea_metrics.spark_batch.reconcile.compare import (
     by_key,
     differences,
 )
+from opensea_metrics.spark_batch.targets import window_of
 from opensea_metrics.sql.language.catalog.sources import Source as Table
 
 _RANGE_MS = 6 * HOUR_MS
@@ -68,7 +68,7 @@ def table_of(prepared: Prepared) -> Table:
     table, *others = prepared.job.pipeline.targets
     if others:
         raise ReconcileError(f"{prepared.request.wanted} is several tables: reconcile one table at a time")
-    table_window = window_of(prepared.job.pipeline, table)
+    table_window = window_of(prepared.job.pipeline.catalog, table)
     if not table.is_table or table_window is None:
         raise ReconcileError(f"{table.name} is not a table with windows: choose one that has windows")
     if table_window[0].is_session:
@@ -82,7 +82,7 @@ def reconcile(prepared: Prepared, pull: Pull, progress: Progress) -> Iterator[Co
     Raises ReconcileError, and the errors of ``pull`` and of recomputing.
     """
     table = table_of(prepared)
-    table_window = window_of(prepared.job.pipeline, table)
+    table_window = window_of(prepared.job.pipeline.catalog, table)
     assert table_window is not None
     window, retention = table_window
     keys = [column.name for column in table.columns if column.is_key]

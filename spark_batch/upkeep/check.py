@@ -11,9 +11,10 @@ from itertools import groupby
 
 import numpy as np
 
+from opensea_metrics.producer.archive.archive_files import DAY_MS
 from opensea_metrics.producer.archive.errors import EMPTY
 from opensea_metrics.producer.archive.layout import HOUR_MS, ArchiveFile
-from opensea_metrics.producer.archive.location import DAY_MS, Archive
+from opensea_metrics.producer.archive.location import Archive
 from opensea_metrics.spark_batch.prefetch import in_order
 from opensea_metrics.spark_batch.upkeep.contents import FileContents, contents_of, units
 from opensea_metrics.spark_batch.upkeep.offsets import Break, Counted, breaks

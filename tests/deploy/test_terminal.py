@@ -53,7 +53,7 @@ from opensea_metrics.deploy.replies import Rows
 from opensea_metrics.deploy.reply_columns import ServerColumn
 from opensea_metrics.producer.archive.damage import Damage
 from opensea_metrics.spark_batch.job import Counts
-from opensea_metrics.spark_batch.upkeep.compact import CompactionOutcome
+from opensea_metrics.spark_batch.upkeep.outcome import CompactionOutcome
 from opensea_metrics.spark_batch.upkeep.report import ArchiveFinding, ArchiveReport, FindingKind
 from opensea_metrics.spark_batch.upkeep.runs import Left
 from opensea_metrics.sql.language.statements.parser import parse_statement

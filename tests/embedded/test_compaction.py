@@ -10,7 +10,8 @@ import pytest
 from opensea_metrics.deploy.embedded import rounds
 from opensea_metrics.producer.archive.layout import HOUR_MS
 from opensea_metrics.producer.archive.location import open_archive
-from opensea_metrics.spark_batch.upkeep.compact import CompactionOutcome, Options, compact
+from opensea_metrics.spark_batch.upkeep.compact import compact
+from opensea_metrics.spark_batch.upkeep.outcome import CompactionOutcome, Options
 from opensea_metrics.spark_batch.upkeep.rows import raw_stream
 from opensea_metrics.spark_batch.upkeep.runs import groups
 from opensea_metrics.sql.language.statements.parser import parse_statement

@@ -24,7 +24,8 @@ from opensea_metrics.producer.sinks import ArchiveSink
 from opensea_metrics.spark_batch.job import Counts
 from opensea_metrics.spark_batch.period import parse_window
 from opensea_metrics.spark_batch.recompute import Prepared, Request, computed, prepare
-from opensea_metrics.spark_batch.upkeep.compact import Options, compact
+from opensea_metrics.spark_batch.upkeep.compact import compact
+from opensea_metrics.spark_batch.upkeep.outcome import Options
 from opensea_metrics.spark_batch.upkeep.rows import raw_stream
 from opensea_metrics.spark_batch.upkeep.runs import groups
 from opensea_metrics.sql.language.catalog.changes import check

@@ -24,8 +24,9 @@ from opensea_metrics.producer.archive.writer import ArchiveWriter
 from opensea_metrics.producer.recording import Recording
 from opensea_metrics.spark_batch.upkeep import lock
 from opensea_metrics.spark_batch.upkeep.check import check
-from opensea_metrics.spark_batch.upkeep.compact import CompactionOutcome, Options, compact
+from opensea_metrics.spark_batch.upkeep.compact import compact
 from opensea_metrics.spark_batch.upkeep.lock import locked
+from opensea_metrics.spark_batch.upkeep.outcome import CompactionOutcome, Options
 from opensea_metrics.spark_batch.upkeep.rows import raw_stream
 from opensea_metrics.spark_batch.upkeep.runs import groups
 from opensea_metrics.spark_batch.upkeep.store import CompactError, open_store

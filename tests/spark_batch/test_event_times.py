@@ -8,17 +8,14 @@ import duckdb
 import pyarrow as pa
 
 from opensea_metrics.producer import envelope
+from opensea_metrics.producer.envelope import payload_time_ms
 from opensea_metrics.producer.sample import frames
-from opensea_metrics.spark_batch import chunks
-from opensea_metrics.spark_batch.event_times import (
-    default_for,
-    event_time_sql,
-    payload_time_ms,
-    stamped_sql,
-)
+from opensea_metrics.spark_batch import chunk_reading
+from opensea_metrics.spark_batch.event_times import default_for, event_time_sql, stamped_sql
 from opensea_metrics.sql.language.catalog.catalog import Catalog
 from opensea_metrics.sql.language.catalog.changes import applied, check
 from opensea_metrics.sql.language.catalog.sources import Source
+from opensea_metrics.sql.language.lowering.duckdb.setup import register_functions
 from opensea_metrics.sql.language.lowering.records import rows as records
 from opensea_metrics.sql.language.lowering.records.capitals import capitals
 from opensea_metrics.sql.language.project.project import load_project
@@ -138,7 +135,8 @@ def decoded(source: Source, lines: list[str], by_default: bool) -> list[tuple[ob
     table = pa.table({"line": texts, "_off": pa.array(range(len(lines))), "_odd": odd, "_timed": timed})
     line = f"CASE WHEN _odd THEN {stamped_sql('line')} ELSE line END" if by_default else stamped_sql("line")
     given = f"SELECT {line} AS line, NULL AS path, NULL AS key, NULL::BIGINT AS ts, _off, _odd, _timed FROM lines"
-    with chunks.database() as (database, _):
+    with chunk_reading.database() as (database, _):
+        register_functions(database)
         database.register("lines", table)
         relation = records.decoded(
             given, source, names, "_odd", carried=("_off",), default=default if by_default else None

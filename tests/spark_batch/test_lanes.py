@@ -16,8 +16,8 @@ import pytest
 from opensea_metrics.producer.archive.errors import ArchiveError
 from opensea_metrics.producer.archive.layout import HOUR_MS
 from opensea_metrics.producer.archive.location import open_archive
-from opensea_metrics.spark_batch import duckdb_engine, groups, partial_groupings
-from opensea_metrics.spark_batch.duckdb_engine import DuckDbResults
+from opensea_metrics.spark_batch import archive_pass, groups, partial_groupings
+from opensea_metrics.spark_batch.archive_pass import ArchivePass
 from opensea_metrics.spark_batch.memory import MemoryExhausted
 from opensea_metrics.spark_batch.partial_groupings import PartialGroupings
 from opensea_metrics.spark_batch.recompute import computed, prepare
@@ -38,8 +38,8 @@ from tests.spark_batch.archives import (
 @pytest.fixture(params=[1, 2, 4])
 def lanes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
     """So many lanes, for groups of a file or two."""
-    monkeypatch.setattr(duckdb_engine, "_LANES", request.param)
-    monkeypatch.setattr(duckdb_engine, "_LEAST", 0)
+    monkeypatch.setattr(archive_pass, "_LANES", request.param)
+    monkeypatch.setattr(archive_pass, "_LEAST", 0)
     monkeypatch.setattr(groups, "_GROUP", groups._FILE)
     # Windows of one part only are not merged. With four lanes, too many windows are in several parts to search for.
     monkeypatch.setattr(partial_groupings, "_SEARCHED", 0)
@@ -54,14 +54,14 @@ def test_lanes_give_the_same_numbers(lanes: int, tmp_path: Path, monkeypatch: py
     topic = write_sample(tmp_path, 6_000)
     records = records_of(topic)
     compacted(topic, START + 6 * HOUR_MS, START + 12 * HOUR_MS)
-    used, take = set(), DuckDbResults._take
+    used, take = set(), ArchivePass._take
 
-    def watched(self: DuckDbResults, numbered: Any, finished: Any) -> Any:
+    def watched(self: ArchivePass, numbered: Any, finished: Any) -> Any:
         used.add(threading.get_ident())
         time.sleep(0.01)
         return take(self, numbered, finished)
 
-    monkeypatch.setattr(DuckDbResults, "_take", watched)
+    monkeypatch.setattr(ArchivePass, "_take", watched)
     tables, prepared, counts = recomputed(topic, request("1 hour"))
     assert len(prepared.job.files) > 20
     assert len(used) == lanes
@@ -81,13 +81,13 @@ def test_what_depends_on_order_is_in_the_order_of_the_files(
         " COLLECT_LIST(event_time) AS times FROM opensea_raw_events WINDOW TUMBLING (SIZE 7 DAYS)"
         " GROUP BY payload->payload->collection->slug EMIT CHANGES;"
     )
-    take = DuckDbResults._take
+    take = ArchivePass._take
 
-    def slower(self: DuckDbResults, numbered: Any, finished: Any) -> Any:
+    def slower(self: ArchivePass, numbered: Any, finished: Any) -> Any:
         time.sleep(0.05 if numbered[0] % 3 == 0 else 0)
         return take(self, numbered, finished)
 
-    monkeypatch.setattr(DuckDbResults, "_take", slower)
+    monkeypatch.setattr(ArchivePass, "_take", slower)
     rows = recomputed(topic, request(wanted="sent"), sql)[0]["SENT"]
     expected = defaultdict(list)
     for _, sent_at, body in records_of(topic):
@@ -104,15 +104,15 @@ def test_an_error_in_one_lane_ends_the_others(
     topic = write_sample(tmp_path, 500)
     begun: list[int] = []
     own = threading.local()
-    take = DuckDbResults._take
+    take = ArchivePass._take
 
-    def noted(self: DuckDbResults, numbered: Any, finished: Any) -> Any:
+    def noted(self: ArchivePass, numbered: Any, finished: Any) -> Any:
         own.group = numbered[0]
         if own.group >= lanes:
             time.sleep(0.3)  # the others are stopped before it has a query
         return take(self, numbered, finished)
 
-    def decode(self: DuckDbResults, lane: duckdb.DuckDBPyConnection, chunk: Any, all_json: bool) -> None:
+    def decode(self: ArchivePass, lane: duckdb.DuckDBPyConnection, chunk: Any, all_json: bool) -> None:
         begun.append(own.group)
         if own.group > 0:
             lane.execute("SELECT count(*) FROM range(1_000_000_000_000) AS a(n) WHERE hash(n) = 1")
@@ -120,8 +120,8 @@ def test_an_error_in_one_lane_ends_the_others(
             time.sleep(0.01)
         raise ArchiveError("no more of it")
 
-    monkeypatch.setattr(DuckDbResults, "_take", noted)
-    monkeypatch.setattr(DuckDbResults, "_decode", decode)
+    monkeypatch.setattr(ArchivePass, "_take", noted)
+    monkeypatch.setattr(ArchivePass, "_decode", decode)
     prepared = prepare(request("1 hour"), open_archive(topic), SQL)
     with pytest.raises(ArchiveError, match="no more of it"), computed(prepared, lambda done, total: None):
         pass

@@ -15,7 +15,7 @@ from opensea_metrics.producer.archive.errors import ArchiveError
 from opensea_metrics.producer.archive.layout import HOUR_MS, ArchiveFile, archive_file
 from opensea_metrics.producer.archive.lines import line_blocks
 from opensea_metrics.producer.archive.location import Archive, open_archive
-from opensea_metrics.spark_batch import chunks
+from opensea_metrics.spark_batch import chunk_reading
 from opensea_metrics.spark_batch.line_streams import FileLineSource, LineStream
 from opensea_metrics.sql.language.lowering.records import utf8
 from opensea_metrics.sql.language.lowering.records.capitals import Capitals
@@ -111,7 +111,7 @@ def test_a_line_that_is_no_json_in_any_chunk(
     tmp_path: Path, at: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The chunk is read again then, and nothing is counted twice."""
-    monkeypatch.setattr(chunks, "_ROWS", 1_000)
+    monkeypatch.setattr(chunk_reading, "_ROWS", 1_000)
     monkeypatch.setattr(lines, "_SIZE", 64 * 1024)
     topic = tmp_path / TOPIC
     events = [event(START + n, f"slug-{n % 7}", f"n/{n % 501}") for n in range(6_000)]

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from opensea_metrics.core.errors import SqlError
 from opensea_metrics.producer.archive.location import open_archive
-from opensea_metrics.spark_batch.pipeline import TargetError
 from opensea_metrics.spark_batch.recompute import computed, prepare
+from opensea_metrics.spark_batch.targets import TargetError
 from opensea_metrics.spark_batch.upkeep.compact import compact
 from opensea_metrics.spark_batch.upkeep.runs import groups
 from opensea_metrics.sql.language.catalog.changes import check

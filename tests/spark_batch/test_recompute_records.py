@@ -14,7 +14,8 @@ from opensea_metrics.core.errors import SqlError
 from opensea_metrics.producer.archive import compacted
 from opensea_metrics.producer.archive.location import open_archive
 from opensea_metrics.spark_batch.upkeep.check import check as check_archive
-from opensea_metrics.spark_batch.upkeep.compact import Options, compact
+from opensea_metrics.spark_batch.upkeep.compact import compact
+from opensea_metrics.spark_batch.upkeep.outcome import Options
 from opensea_metrics.spark_batch.upkeep.rows import raw_stream
 from opensea_metrics.spark_batch.upkeep.runs import groups
 from opensea_metrics.sql.language.catalog.catalog import Catalog

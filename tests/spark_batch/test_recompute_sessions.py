@@ -11,8 +11,8 @@ import pytest
 
 from opensea_metrics.core.errors import SqlError
 from opensea_metrics.producer.archive.location import open_archive
-from opensea_metrics.spark_batch.pipeline import TargetError
 from opensea_metrics.spark_batch.recompute import computed, prepare
+from opensea_metrics.spark_batch.targets import TargetError
 from tests.embedded.windows import Row, SessionModel
 from tests.spark_batch.archives import START, add, needs, recomputed, request
 

@@ -13,8 +13,7 @@ from random import Random
 import pytest
 
 from opensea_metrics.core.database import scratch_database
-from opensea_metrics.sql.language.lowering.duckdb import python
-from opensea_metrics.sql.language.lowering.duckdb.macros import SETUP
+from opensea_metrics.sql.language.lowering.duckdb.setup import SETUP, register_functions
 from opensea_metrics.sql.language.lowering.rare.double_text import by_digits, double_text
 
 TEXTS = [
@@ -80,7 +79,7 @@ def test_the_shortest_text_is_what_the_digits_give() -> None:
 
 def test_duckdb_and_python_write_the_same_text() -> None:
     with scratch_database(setup=SETUP) as (database, _):
-        python.register(database)
+        register_functions(database)
         numbers = [*_numbers(Random(8)), *(value for value, _ in TEXTS)]
         ((texts,),) = database.execute(
             "SELECT list_transform($1::DOUBLE[], lambda x: double_text(x))", [numbers]

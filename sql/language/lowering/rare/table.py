@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import Any
@@ -26,6 +27,11 @@ class PythonForm:
     appended: tuple[str, ...] = ()
     listed: int | None = None
     checks: Mapping[int, Callable[[str], object]] = field(default_factory=dict)
+
+    @property
+    def is_used(self) -> bool:
+        """False only if no statement that was lowered in this process calls the function."""
+        return f"{__package__}.{self.call.partition('.')[0]}" in sys.modules
 
     @property
     def definition(self) -> Definition:
@@ -211,8 +217,17 @@ COSH = PythonForm("roots.cosh")
 @cache
 def definitions() -> Mapping[str, Definition]:
     """All functions in Python by their names in the engines' SQL."""
-    forms = [DIVISION, HASH_ORDER, JSON_FIELD, REGEXP_EXTRACT, ROUND_DECIMAL, TRUNC_DECIMAL, CUT, PLAIN]
-    forms += [JSON_ARRAY_CONTAINS, CBRT, COSH, DECIMAL_OF_DOUBLE, *CASTS.values()]
-    forms += [unusual.form for unusual in UNUSUAL.values()]
-    forms += [form for variations in FORMS.values() for form in variations.values()]
-    return {form.definition.name: form.definition for form in forms}
+    return {form.definition.name: form.definition for form in _forms()}
+
+
+def called(statement: str) -> list[Definition]:
+    """The functions that a statement calls, if it was lowered in this process. Other functions are not imported."""
+    used = {form.definition.name: form.definition for form in _forms() if form.is_used}
+    return [definition for name, definition in used.items() if name in statement]
+
+
+def _forms() -> Iterator[PythonForm]:
+    yield from (DIVISION, HASH_ORDER, JSON_FIELD, REGEXP_EXTRACT, ROUND_DECIMAL, TRUNC_DECIMAL, CUT, PLAIN)
+    yield from (JSON_ARRAY_CONTAINS, CBRT, COSH, DECIMAL_OF_DOUBLE, *CASTS.values())
+    yield from (unusual.form for unusual in UNUSUAL.values())
+    yield from (form for variations in FORMS.values() for form in variations.values())
