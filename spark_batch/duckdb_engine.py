@@ -25,9 +25,11 @@ from opensea_metrics.spark_batch.job import BatchJob, Counts, Progress, Table, c
 from opensea_metrics.spark_batch.lanes import Lanes
 from opensea_metrics.spark_batch.ordered import OrderedQueries
 from opensea_metrics.spark_batch.partial_groupings import (
+    PartialGrouping,
     PartialGroupings,
     compute_part,
 )
+from opensea_metrics.spark_batch.prefetch import in_order
 from opensea_metrics.spark_batch.staging import decoded_table, staged_table
 from opensea_metrics.spark_batch.statement_runner import StatementRunner
 from opensea_metrics.sql.language.catalog.catalog import Query
@@ -40,6 +42,10 @@ from opensea_metrics.udfs import duckdb as duckdb_udfs
 _PIECE = 100_000
 """Rows of results that later groupings read at a time. With more rows, lists exceed the share of a thread's memory from
 which on DuckDB groups in twice the time."""
+_LEAST_PIECE = 10_000
+"""The least number of rows in a piece. A thread computes fewer rows in less time than their parts take to merge."""
+_PIECES = 2
+"""The number of pieces that are computed at the same time. The others often wait for a result with long lists."""
 _RESULTS = 2
 """The number of results that are computed at the same time, each by one thread. Most have too few rows for two threads.
 A result that is computed alone has them all. Each thread holds lists of its own of the rows at hand."""
@@ -152,9 +158,16 @@ class DuckDbResults:
             self._finish(parts, connection)
             return
         end = self._runner.number(connection, f"SELECT coalesce(max(_off), 0) + 1 FROM ({relation})")
-        for low in range(0, end, _PIECE):
-            piece = f"SELECT * FROM ({relation}) WHERE _off >= {low} AND _off < {low + _PIECE}"
-            parts.add(compute_part(connection, self._runner, query, piece, str(low)))
+        size = min(_PIECE, max(_LEAST_PIECE, -(-end // _PIECES)))
+
+        def part(low: int) -> PartialGrouping:
+            piece = f"SELECT * FROM ({relation}) WHERE _off >= {low} AND _off < {low + size}"
+            with self._lanes.lane() as lane:
+                return compute_part(lane, self._runner, query, piece, str(low))
+
+        with ThreadPoolExecutor(_PIECES) as pool:
+            for computed_part in in_order(pool, part, range(0, end, size), _PIECES):
+                parts.add(computed_part)
         self._finish(parts, connection)
 
     def _keep_input(self, source: Source, part: str) -> None:

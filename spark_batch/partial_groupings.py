@@ -14,7 +14,7 @@ from opensea_metrics.sql.language.lowering.duckdb.stream_time import StreamTime
 
 _ROWS = 500_000
 """The least number of rows of parts that is worth merging."""
-_SEARCHED = 20_000
+_SEARCHED = 5_000
 """The least number of rows in which a search for windows of one part only is worth its time."""
 _SHARED = 1_000
 """The most windows of several parts that a statement names."""

@@ -1,0 +1,46 @@
+"""The functions of statements, and the database that a thread opens."""
+
+from __future__ import annotations
+
+import duckdb
+import pytest
+
+from opensea_metrics.spark_batch import chunk_reading
+from opensea_metrics.spark_batch.opening import Opening
+from opensea_metrics.spark_batch.statement_runner import StatementRunner
+from opensea_metrics.sql.language.lowering.rare.table import CASTS
+
+
+def registered(database: duckdb.DuckDBPyConnection) -> list[str]:
+    """ksqlDB's functions in a database."""
+    query = "SELECT function_name FROM duckdb_functions() WHERE upper(function_name) LIKE 'KSQL%' ORDER BY 1"
+    return [name.upper() for (name,) in database.execute(query).fetchall()]
+
+
+def test_functions_are_registered_when_a_statement_calls_them() -> None:
+    name = CASTS["DOUBLE AS STRING"].definition.name
+    with chunk_reading.database(adjustable=["memory_limit"]) as (database, _):
+        runner = StatementRunner(database, all_functions=False)
+        assert registered(database) == []
+        for connection in (database, database.cursor(), database):
+            assert runner.once(connection, f'SELECT "{name}"(1e7)').fetchall() == [("1.0E7",)]
+        assert registered(database) == [name]
+        assert runner.number(database, "SELECT count(*) FROM range(3)") == 3
+
+
+def test_work_that_runs_statements_by_itself_has_all_functions() -> None:
+    with chunk_reading.database(adjustable=["memory_limit"]) as (database, _):
+        StatementRunner(database, all_functions=True)
+        assert len(registered(database)) > 50
+
+
+def test_an_opened_database_is_for_one_run_and_then_restricted() -> None:
+    opening = Opening()
+    opened = opening.taken()
+    assert opening.taken() is None
+    with chunk_reading.database(opened=opened) as (database, folder):
+        assert database is opened
+        assert database.execute("SELECT current_setting('temp_directory')").fetchall() == [(str(folder / "spilled"),)]
+        for statement in ("SELECT * FROM read_text('/etc/hostname')", "SET threads = 1"):
+            with pytest.raises(duckdb.Error, match=r"disabled|locked"):
+                database.execute(statement)
