@@ -13,8 +13,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-import structlog
-
 from opensea_metrics.deploy.client import (
     ClientError,
     GuardFailed,
@@ -24,8 +22,6 @@ from opensea_metrics.deploy.client import (
     ServerUnreachable,
 )
 from opensea_metrics.sql.language.dialect.lexical import summary
-
-log = structlog.get_logger()
 
 # The server says this with status 500. It has not executed the statement, and may execute it later.
 # Two statements of two clients at the same time fence one another's producer (observed on a 7.9.1).
@@ -97,12 +93,20 @@ def deliver(
                 return delivered
             if time.monotonic() > deadline:
                 raise
-            log.warning("sending again", statement=summary(text), reason=str(error))
+            warn("sending again", statement=summary(text), reason=str(error))
         else:
             last = results[-1] if results else None
             return Delivered(last.query_id, last.statement, not is_first) if last else Delivered()
         time.sleep(wait)
         wait, is_first = min(2 * wait, LONGEST_WAIT), False
+
+
+def warn(event: str, **values: object) -> None:
+    """Log a warning."""
+    # Imported here, because it takes as long to import as DuckDB, and most runs log nothing.
+    import structlog
+
+    structlog.get_logger().warning(event, **values)
 
 
 def _after(error: ClientError, client: KsqlClient, search: Search | None, is_first: bool) -> Delivered | None:

@@ -21,7 +21,7 @@ from opensea_metrics.deploy.embedded.topics.stored_topic import StoredTopics
 from opensea_metrics.sql.language.catalog import custom_types
 from opensea_metrics.sql.language.catalog.catalog import Catalog, Query
 from opensea_metrics.sql.language.catalog.insert_values import stored
-from opensea_metrics.sql.language.catalog.inserts import insert_columns
+from opensea_metrics.sql.language.catalog.inserts import insert_columns, is_all_texts
 from opensea_metrics.sql.language.catalog.sources import Source
 from opensea_metrics.sql.language.lowering import support
 from opensea_metrics.sql.language.lowering.duckdb.expressions import Lowering
@@ -153,7 +153,7 @@ def _values(
     inserts.check_topic(source)
     expressions = statement.ast.expressions
     values: Sequence[Any] | None
-    if all(isinstance(expression, exp.Literal) and expression.is_string for expression in expressions):
+    if is_all_texts(statement):
         values = [str(expression.this) for expression in expressions]
     else:
         written = ", ".join(Lowering(scope).whole(value) for value in expressions)

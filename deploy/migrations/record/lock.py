@@ -24,16 +24,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-import structlog
-
 from opensea_metrics.core.quoting import ksqldb_quoted, ksqldb_text
 from opensea_metrics.deploy.client import ClientError, GuardFailed, KsqlClient
-from opensea_metrics.deploy.client.delivery import StatementRefused, deliver, effect_if
+from opensea_metrics.deploy.client.delivery import StatementRefused, deliver, effect_if, warn
 from opensea_metrics.deploy.migrations.errors import Locked, LockLost
 from opensea_metrics.deploy.migrations.record.store import RecordStore, topic_prefix
 from opensea_metrics.sql.language.statements.statements import dropping
-
-log = structlog.get_logger()
 
 PREFIX = "OPENSEA_METRICS_LOCK_"
 TTL = 60.0  # seconds
@@ -107,7 +103,7 @@ def held(store: RecordStore, who: str, ttl: float = TTL) -> Iterator[RecordStore
             if append(guarded.client, guarded.topic(), free, mine):
                 drop_older(guarded.client, free.number)
         except ClientError as error:  # the next run takes the lock when the last heartbeat is too old
-            log.warning("the lock could not be released", reason=str(error))
+            warn("the lock could not be released", reason=str(error))
 
 
 def break_lock(store: RecordStore, force: bool, ttl: float = TTL) -> LockStream | None:
@@ -218,7 +214,7 @@ def _acquire(store: RecordStore, who: str, ttl: float) -> LockStream:
 def _refuse_unless_dead(store: RecordStore, last: LockStream, ttl: float) -> None:
     age = _age(store, last)
     if age >= ttl:
-        log.warning("the holder of the lock seems dead, checking again", holder=last.holder)
+        warn("the holder of the lock seems dead, checking again", holder=last.holder)
         before = store.last_heartbeat()
         time.sleep(ttl / 4 + 1 if ttl >= 4 else ttl / 2)
         if store.last_heartbeat() == before:
@@ -245,4 +241,4 @@ def _beat(store: RecordStore, token: str, interval: float, stop: threading.Event
         except GuardFailed:
             return
         except ClientError as error:
-            log.warning("a heartbeat could not be written", reason=str(error))
+            warn("a heartbeat could not be written", reason=str(error))

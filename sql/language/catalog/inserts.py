@@ -20,9 +20,12 @@ def insert_columns(
     """The columns that an INSERT … VALUES fills, in the order of its values.
 
     Raises SqlError if ksqlDB would refuse the statement. Values that only ``compute`` can compute are checked
-    by type only.
+    by type only. The statement keeps the columns if all values are texts, because nothing needs ``compute`` then.
     """
     source = _target(catalog, statement)
+    kept: tuple[Source, tuple[Column, ...]] | None = statement.memo.get("columns")
+    if kept is not None and kept[0] is source:
+        return kept[1]
     columns = _columns(source, statement)
     scope = Scope(statement, {})
     for column, value in zip(columns, statement.ast.expressions, strict=True):
@@ -35,7 +38,14 @@ def insert_columns(
             f" {', '.join(missing)} is required for tables",
             statement.place,
         )
+    if is_all_texts(statement):
+        statement.memo["columns"] = source, columns
     return columns
+
+
+def is_all_texts(statement: Statement) -> bool:
+    """True if all values of an INSERT … VALUES are texts in quotes."""
+    return all(value.is_string for value in statement.ast.expressions)
 
 
 def _target(catalog: Catalog, statement: Statement) -> Source:

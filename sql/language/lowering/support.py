@@ -39,6 +39,8 @@ def check_statement(before: Catalog, statement: Statement, after: Catalog) -> No
         for value in statement.ast.expressions:
             if not value.is_string:
                 lowering.value(value)
+    if after is before:
+        return
     for name, source in after.sources.items():
         if source is not before.sources.get(name):
             check_types(source, EMBEDDED, statement.place)
