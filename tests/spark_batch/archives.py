@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from opensea_metrics.spark_batch.upkeep.compact import Options, compact
 from opensea_metrics.spark_batch.upkeep.rows import raw_stream
 from opensea_metrics.spark_batch.upkeep.runs import groups
 from opensea_metrics.sql.language.catalog.changes import check
+from opensea_metrics.sql.language.catalog.sources import Source
 from opensea_metrics.sql.language.project.project import load_project
 from tests import oracle
 from tests.metrics import TABLES, Rows
@@ -118,19 +120,29 @@ def event(
     return json.dumps(record, separators=(",", ":")).encode()
 
 
+@cache
+def _packaged_stream() -> Source:
+    """The raw stream as the packaged project declares it."""
+    return raw_stream(check(load_project(SQL)), TOPIC)
+
+
 def compacted(topic: Path, first: int, end: int, keep: bool = False) -> None:
     """Compact the hours in [first, end)."""
     source = open_archive(topic)
-    stream = raw_stream(check(load_project(SQL)), TOPIC)
     planned = groups(source.listing().files, START + 90 * DAY_MS, 0, first, end)
-    made = compact(source, stream, planned, Options(keep=keep))
+    made = compact(source, _packaged_stream(), planned, Options(keep=keep))
     assert made.compacted > 0
 
 
 def records_of(topic: Path, period: tuple[int, int] | None = None) -> list[oracle.Record]:
     """The records of a folder as the oracle reads them; with a period those in it only."""
     good, _ = oracle.read(topic)
-    return [r for r in good if period is None or period[0] <= r[1] < period[1]]
+    return good if period is None else within(good, period)
+
+
+def within(records: Iterable[oracle.Record], period: tuple[int, int]) -> list[oracle.Record]:
+    """The records of a period."""
+    return [record for record in records if period[0] <= record[1] < period[1]]
 
 
 def request(

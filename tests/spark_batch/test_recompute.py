@@ -26,6 +26,7 @@ from tests.spark_batch.archives import (
     recomputed,
     records_of,
     request,
+    within,
     write_sample,
 )
 
@@ -66,16 +67,21 @@ def topic(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def records(topic: Path) -> list[oracle.Record]:
-    return records_of(topic, (START, END))
+def all_records(topic: Path) -> list[oracle.Record]:
+    return records_of(topic)
 
 
 @pytest.fixture(scope="module")
-def tables(topic: Path, engine: str) -> dict[str, Rows]:
+def records(all_records: list[oracle.Record]) -> list[oracle.Record]:
+    return within(all_records, (START, END))
+
+
+@pytest.fixture(scope="module")
+def tables(topic: Path, records: list[oracle.Record], engine: str) -> dict[str, Rows]:
     """All windows of one run; fewer where a run takes minutes."""
     windows = TUMBLING if engine == "duckdb" else ("1 day", "all time")
     made, _, counts = recomputed(topic, request(*windows, engine=engine, first=START, end=END))
-    assert counts.used == len(records_of(topic, (START, END)))
+    assert counts.used == len(records)
     return made
 
 
@@ -128,14 +134,14 @@ def test_hopping(topic: Path, records: list[oracle.Record], kind: str, size: str
     compare(tables, f"{name_of(size)}_BY_{name_of(slide)}", expected)
 
 
-def test_trailing(topic: Path) -> None:
+def test_trailing(topic: Path, all_records: list[oracle.Record]) -> None:
     end = START + 25 * DAY_MS + 7 * HOUR_MS + 123_456
     first = end - 21 * DAY_MS
     tables, _, _ = recomputed(
         topic,
         request("7 days", "1 day", "all time", first=first, end=end, trailing=True),
     )
-    records = records_of(topic, (first, end))
+    records = within(all_records, (first, end))
     for window, size in (("1 day", DAY_MS), ("7 days", 7 * DAY_MS), ("all time", end - first)):
         expected = oracle.compute(records, size, origin=end, period=(first, end))
         assert expected.market
@@ -143,7 +149,7 @@ def test_trailing(topic: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["duckdb", "spark"])
-def test_trailing_hopping(topic: Path, kind: str) -> None:
+def test_trailing_hopping(topic: Path, all_records: list[oracle.Record], kind: str) -> None:
     needs(kind)
     end = START + 10 * DAY_MS + 5 * 60_000
     first = end - 3 * DAY_MS
@@ -151,28 +157,27 @@ def test_trailing_hopping(topic: Path, kind: str) -> None:
         topic,
         request(("1 day", "8 hours"), engine=kind, first=first, end=end, trailing=True),
     )
-    records = records_of(topic, (first, end))
+    records = within(all_records, (first, end))
     expected = oracle.compute(records, DAY_MS, 8 * HOUR_MS, end, (first, end))
     assert len(expected.market) == 7
     compare(tables, "1_DAY_BY_8_HOURS", expected)
 
 
-def test_without_bounds_it_is_what_the_archive_holds(topic: Path) -> None:
+def test_without_bounds_it_is_what_the_archive_holds(topic: Path, all_records: list[oracle.Record]) -> None:
     tables, prepared, _ = recomputed(topic, request("1 day", "all time"))
     period = prepared.job.period
     assert (period.first, period.end) == (START - DAY_MS, END + DAY_MS)
-    records = records_of(topic)
-    compare(tables, "1_DAY", oracle.compute(records, DAY_MS))
+    compare(tables, "1_DAY", oracle.compute(all_records, DAY_MS))
     length = period.end - period.first
-    compare(tables, "ALL_TIME", oracle.compute(records, length, origin=period.first))
+    compare(tables, "ALL_TIME", oracle.compute(all_records, length, origin=period.first))
 
 
-def test_all_time_beside_a_window_of_the_same_length(topic: Path) -> None:
+def test_all_time_beside_a_window_of_the_same_length(topic: Path, all_records: list[oracle.Record]) -> None:
     first, end = START + DAY_MS, START + 2 * DAY_MS
     tables, _, _ = recomputed(
         topic, request("1 day", "all time", first=first, end=end)
     )
-    expected = oracle.compute(records_of(topic, (first, end)), DAY_MS)
+    expected = oracle.compute(within(all_records, (first, end)), DAY_MS)
     for suffix in ("1_DAY", "ALL_TIME"):
         compare(tables, suffix, expected)
 

@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -60,11 +61,19 @@ def own(day: Path, tmp_path: Path) -> Path:
 @pytest.fixture(scope="module")
 def compacted_days(day: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[bool, Path]:
     """The day compacted, without its original files and (True) with them; not to be changed."""
-    days = {}
-    for keep in (False, True):
-        days[keep] = Path(shutil.copytree(day, tmp_path_factory.mktemp("compacted") / TOPIC))
-        compacted(days[keep], START, START + DAY_MS, keep)
-    return days
+    without, both = (tmp_path_factory.mktemp("compacted") / TOPIC for _ in range(2))
+    shutil.copytree(day, without)
+    compacted(without, START, START + DAY_MS)
+    shutil.copytree(day, both)
+    shutil.copytree(without, both, dirs_exist_ok=True)
+    return {False: without, True: both}
+
+
+def take_hours(own: Path, other: Path, count: int) -> None:
+    """Replace the first hours of a day by those of another day."""
+    for hour in range(count):
+        shutil.rmtree(folder_of(own, START + hour * HOUR_MS))
+        shutil.copytree(folder_of(other, START + hour * HOUR_MS), folder_of(own, START + hour * HOUR_MS))
 
 
 @pytest.fixture
@@ -82,12 +91,21 @@ def hourly(engine: str, **more: Any) -> Request:
     return request("1 hour", wanted=WANTED[engine], engine=engine, **more)
 
 
-def check(topic: Path | str, engine: str, expected: Path, **more: Any) -> Counts:
+def metrics_of(topic: Path) -> oracle.Metrics:
+    """The oracle's metrics of the day, by hours."""
+    return oracle.compute(records_of(topic, (START, START + DAY_MS)), HOUR_MS)
+
+
+@pytest.fixture(scope="module")
+def metrics_of_day(day: Path) -> oracle.Metrics:
+    return metrics_of(day)
+
+
+def check(topic: Path | str, engine: str, expected: oracle.Metrics, **more: Any) -> Counts:
     """Compare the tables with the oracle's. Returns what was read."""
     asked = hourly(engine, first=START, end=START + DAY_MS, **more)
     tables, _, counts = recomputed(topic, asked)
-    records = records_of(expected, (START, START + DAY_MS))
-    compare(tables, "1_HOUR", oracle.compute(records, HOUR_MS), KINDS[engine])
+    compare(tables, "1_HOUR", expected, KINDS[engine])
     return counts
 
 
@@ -120,13 +138,13 @@ def test_a_period_reads_only_its_hours(own: Path) -> None:
 
 
 def test_files_in_no_folder_of_an_hour_are_read_for_a_period_only(
-    day: Path, tmp_path: Path, engine: str
+    day: Path, metrics_of_day: oracle.Metrics, tmp_path: Path, engine: str
 ) -> None:
     topic = tmp_path / TOPIC
     topic.mkdir()
     for path in day.rglob("*.json.gz"):
         shutil.copy(path, topic)
-    check(topic, engine, day)
+    check(topic, engine, metrics_of_day)
     for first, end in ((None, None), (START, None), (None, START + DAY_MS)):
         with pytest.raises(ArchiveError, match="has only files outside the folders of hours: give --from and --to"):
             recomputed(topic, hourly(engine, first=first, end=end))
@@ -138,15 +156,30 @@ def test_what_was_filed_late_counts_within_the_margin(own: Path, engine: str, tm
     add(own, START + DAY_MS + HOUR_MS, 6_000_000, [event(START + DAY_MS - 2, "too late")])
     expected = Path(shutil.copytree(own, tmp_path / "expected"))
     shutil.rmtree(folder_of(expected, START + DAY_MS + HOUR_MS))
-    check(own, engine, expected)
-    check(own, engine, own, margin=2 * HOUR_MS)
+    check(own, engine, metrics_of(expected))
+    check(own, engine, metrics_of(own), margin=2 * HOUR_MS)
     shutil.rmtree(folder_of(expected, START + DAY_MS))
-    check(own, engine, expected, margin=0)
+    check(own, engine, metrics_of(expected), margin=0)
 
 
-def test_damaged_files_are_read_up_to_their_damage(own: Path, engine: str, tmp_path: Path) -> None:
-    """Cut short, no gzip at all, empty, and one with wrong bytes in its middle."""
-    expected = Path(shutil.copytree(own, tmp_path / "expected"))
+@dataclass(frozen=True)
+class DamagedDay:
+    """A day with damaged files; not to be changed. ``records`` can be read, ``left`` of them from ``cut``."""
+
+    topic: Path
+    cut: Path
+    no_gzip: Path
+    empty: Path
+    broken: Path
+    left: int
+    records: list[oracle.Record]
+
+
+@pytest.fixture(scope="module")
+def damaged_day(day: Path, tmp_path_factory: pytest.TempPathFactory) -> DamagedDay:
+    """With files that are cut short, no gzip at all, empty, and with wrong bytes in the middle."""
+    own = Path(shutil.copytree(day, tmp_path_factory.mktemp("damaged") / TOPIC))
+    expected = Path(shutil.copytree(day, tmp_path_factory.mktemp("readable") / TOPIC))
 
     def of_hour(hour: int) -> list[bytes]:
         start = START + hour * HOUR_MS
@@ -168,14 +201,19 @@ def test_damaged_files_are_read_up_to_their_damage(own: Path, engine: str, tmp_p
     raw = bytearray(broken.read_bytes())
     raw[len(raw) // 2 : len(raw) // 2 + 64] = bytes(range(64))
     broken.write_bytes(bytes(raw))
-    asked = hourly(engine, first=START, end=START + DAY_MS, margin=2 * HOUR_MS)
-    tables, _, counts = recomputed(own, asked)
-    assert counts.damaged.keys() == {str(cut), str(no_gzip), str(empty), str(broken)}
-    assert counts.damaged[str(cut)].read == len(left)
-    assert counts.damaged[str(empty)] == Damage("it is empty (0 bytes)", 0, None)
     records = records_of(expected, (START, START + DAY_MS))
-    assert counts.used == len(records)
-    compare(tables, "1_HOUR", oracle.compute(records, HOUR_MS), KINDS[engine])
+    return DamagedDay(own, cut, no_gzip, empty, broken, len(left), records)
+
+
+def test_damaged_files_are_read_up_to_their_damage(damaged_day: DamagedDay, engine: str) -> None:
+    cut, empty = str(damaged_day.cut), str(damaged_day.empty)
+    asked = hourly(engine, first=START, end=START + DAY_MS, margin=2 * HOUR_MS)
+    tables, _, counts = recomputed(damaged_day.topic, asked)
+    assert counts.damaged.keys() == {cut, str(damaged_day.no_gzip), empty, str(damaged_day.broken)}
+    assert counts.damaged[cut].read == damaged_day.left
+    assert counts.damaged[empty] == Damage("it is empty (0 bytes)", 0, None)
+    assert counts.used == len(damaged_day.records)
+    compare(tables, "1_HOUR", oracle.compute(damaged_day.records, HOUR_MS), KINDS[engine])
 
 
 def test_records_that_cannot_be_read_are_counted(
@@ -195,11 +233,18 @@ def test_records_that_cannot_be_read_are_counted(
     assert sum(counts.reasons.values()) == counts.set_aside
 
 
-def test_text_that_is_no_json_after_much_that_is(tmp_path: Path, engine: str) -> None:
-    """More than is decoded at a time, so rows of the file were given before."""
+@pytest.fixture(scope="module")
+def long_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """250,000 events in one file. A line that is no JSON comes after 240,000 of them."""
+    topic = tmp_path_factory.mktemp("long") / TOPIC
     lines = [event(START + n % HOUR_MS, f"slug-{n % 9}", f"n/{n % 5}") for n in range(250_000)]
-    add(tmp_path / TOPIC, START, 0, [*lines[:240_000], b"no JSON", *lines[240_000:]])
-    tables, _, counts = recomputed(tmp_path / TOPIC, request("1 hour", wanted="global", engine=engine))
+    add(topic, START, 0, [*lines[:240_000], b"no JSON", *lines[240_000:]])
+    return topic
+
+
+def test_text_that_is_no_json_after_much_that_is(long_file: Path, engine: str) -> None:
+    """More than is decoded at a time, so rows of the file were given before."""
+    tables, _, counts = recomputed(long_file, request("1 hour", wanted="global", engine=engine))
     assert (counts.read, counts.set_aside, counts.reasons) == (250_001, 1, {"not JSON": 1})
     assert [(row["EVENTS"], row["SALES"]) for row in tables["GLOBAL_1_HOUR"]] == [(250_000, 250_000)]
 
@@ -212,9 +257,10 @@ def test_names_of_fields_match_in_any_case(own: Path, engine: str, tmp_path: Pat
     add(folder, START, 0, upper)
     assert b'"SLUG":' in upper[0]
     add(tmp_path / "lower" / TOPIC, START, 0, [event(*each) for each in args])
-    check(folder, engine, tmp_path / "lower" / TOPIC)
+    expected = metrics_of(tmp_path / "lower" / TOPIC)
+    check(folder, engine, expected)
     compacted(folder, START, START + HOUR_MS)
-    check(folder, engine, tmp_path / "lower" / TOPIC)
+    check(folder, engine, expected)
 
 
 def test_a_last_line_of_gzip_without_an_end_and_plain_text(own: Path, engine: str, tmp_path: Path) -> None:
@@ -226,7 +272,7 @@ def test_a_last_line_of_gzip_without_an_end_and_plain_text(own: Path, engine: st
     )
     for number in (0, 1):
         add(expected, START, 9_000_000, lines + lines[:number], number)
-    check(own, engine, expected)
+    check(own, engine, metrics_of(expected))
 
 
 @pytest.mark.slow
@@ -240,7 +286,7 @@ def test_a_day_of_ten_thousand_tiny_files(tmp_path: Path, engine: str) -> None:
         (folder / f"{TOPIC}+{number % 2}+{number:010d}.json").write_bytes(
             event(time, f"slug-{number % 23}", f"n/{number % 97}") + b"\n"
         )
-    check(topic, engine, topic)
+    check(topic, engine, metrics_of(topic))
 
 
 def test_nothing_but_empty_hours(tmp_path: Path, engine: str) -> None:
@@ -270,19 +316,24 @@ def test_the_predecessors_archive(tmp_path: Path, engine: str) -> None:
     (folder_of(tmp_path / TOPIC, START) / f"{TOPIC}-0-0000099999.json").write_bytes(reply + b"\n")
     stamped = tmp_path / "stamped"
     add(stamped, START, 0, [event(*each) for each in args])
-    check(tmp_path / TOPIC, engine, stamped)
+    check(tmp_path / TOPIC, engine, metrics_of(stamped))
 
 
 @pytest.mark.parametrize("keep", [False, True])
 def test_compacted_files_and_text_mixed(
-    own: Path, day: Path, engine: str, keep: bool, market_of_day: tuple[dict[int, int], Counts]
+    own: Path,
+    compacted_days: dict[bool, Path],
+    metrics_of_day: oracle.Metrics,
+    engine: str,
+    keep: bool,
+    market_of_day: tuple[dict[int, int], Counts],
 ) -> None:
-    compacted(own, START, START + 9 * HOUR_MS, keep)
+    take_hours(own, compacted_days[keep], 9)
     (own / "year=2026/month=09/day=10/hour=03/_in_the_making.parquet").write_bytes(b"x")
     text = folder_of(own, START + 10 * HOUR_MS)
     assert list(text.glob("*.json.gz"))
     assert list(folder_of(own, START).glob("*.json.gz")) == [] or keep
-    check(own, engine, day)
+    check(own, engine, metrics_of_day)
     # A late file beside a compacted one of its hour.
     hour = START + 5 * HOUR_MS
     add(own, hour, 9_000_000, [event(hour, "late")])
@@ -291,24 +342,26 @@ def test_compacted_files_and_text_mixed(
     assert (counts.read, counts.set_aside) == (whole.read + 1, whole.set_aside)
 
 
-def test_every_form_by_spark(own: Path, day: Path, tmp_path: Path) -> None:
+def test_every_form_by_spark(
+    own: Path, compacted_days: dict[bool, Path], day: Path, tmp_path: Path
+) -> None:
     needs("spark")
     expected = Path(shutil.copytree(day, tmp_path / "expected" / TOPIC))
-    compacted(own, START, START + 9 * HOUR_MS)
+    take_hours(own, compacted_days[False], 9)
     noon = START + 12 * HOUR_MS
     args = [(noon + n * 997, "late", f"n/{n % 7}") for n in range(40)]
     legacy(own, [event(*each, stamped=False) for each in args])
     add(expected, noon, 9_000_000, [event(*each) for each in args])
-    check(own, "spark", expected)
+    check(own, "spark", metrics_of(expected))
 
 
 @pytest.mark.parametrize("kind", ["duckdb", "spark"])
 def test_all_compacted_but_a_field_that_was_declared_later(
-    own_compacted: Path, day: Path, kind: str, tmp_path: Path
+    own_compacted: Path, day: Path, metrics_of_day: oracle.Metrics, kind: str, tmp_path: Path
 ) -> None:
     needs(kind)
     assert not list(own_compacted.rglob("*.json.gz"))
-    check(own_compacted, kind, day)
+    check(own_compacted, kind, metrics_of_day)
     sql = Path(shutil.copytree(SQL, tmp_path / "sql", ignore=shutil.ignore_patterns("*.py*", "__py*")))
     events = sql / "migrations/V001__events.sql"
     text = events.read_text()
@@ -345,13 +398,15 @@ def test_a_damaged_compacted_file(
         hour = expected / path.relative_to(own).parent
         for each in hour.glob(f"*+{file.partition}+*"):
             each.unlink()
-    damaged = check(own, engine, expected).damaged
+    damaged = check(own, engine, metrics_of(expected)).damaged
     (damage,) = damaged.values()
     assert list(damaged) == [str(path)]
     assert (damage.read, damage.missing) == ((count, 0) if originals else (0, count))
 
 
-def test_a_compacted_file_that_is_damaged_inside(own_compacted: Path, day: Path, engine: str) -> None:
+def test_a_compacted_file_that_is_damaged_inside(
+    own_compacted: Path, metrics_of_day: oracle.Metrics, engine: str
+) -> None:
     """The text of each record is in it once more. DuckDB's own error does not say in which file."""
     path = sorted(own_compacted.rglob("*.parquet"))[5]
     group = pq.read_metadata(path).row_group(0)
@@ -360,11 +415,13 @@ def test_a_compacted_file_that_is_damaged_inside(own_compacted: Path, day: Path,
     at = times.dictionary_page_offset or times.data_page_offset
     content = path.read_bytes()
     path.write_bytes(content[:at] + b"\xff" * 8 + content[at + 8 :])
-    counts = check(own_compacted, engine, day)
+    counts = check(own_compacted, engine, metrics_of_day)
     assert [(path, damage.missing) for path, damage in counts.damaged.items()] == [(str(path), 0)]
 
 
-def test_empty_and_damaged_files_between_good_ones(own: Path, day: Path, engine: str) -> None:
+def test_empty_and_damaged_files_between_good_ones(
+    own: Path, metrics_of_day: oracle.Metrics, engine: str
+) -> None:
     """Before, between and after all others, and several together."""
     made = {}
     for number, path in enumerate(sorted(own.rglob("*.json.gz"))[::3]):
@@ -374,7 +431,7 @@ def test_empty_and_damaged_files_between_good_ones(own: Path, day: Path, engine:
             bad.write_bytes(content)
             made[str(bad)] = content
     assert len(made) > 10
-    counts = check(own, engine, day)
+    counts = check(own, engine, metrics_of_day)
     assert counts.damaged.keys() == made.keys()
     for name, content in made.items():
         assert (counts.damaged[name].reason == "it is empty (0 bytes)") == (content == b"")

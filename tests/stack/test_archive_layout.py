@@ -18,6 +18,7 @@ from opensea_metrics.deploy import cli
 from opensea_metrics.producer import sample
 from opensea_metrics.producer.replay import replay
 from opensea_metrics.producer.sinks import ArchiveSink
+from tests.metrics import near
 from tests.parts import s3 as s3_part
 
 CONFIG = json.loads(Path("deploy/compose/connect/connectors/s3-raw-events.json").read_text())
@@ -128,12 +129,3 @@ def parsed(value: Any) -> Any:
             for name, item in value.items()
         }
     return [parsed(item) for item in value] if isinstance(value, list) else value
-
-
-def near(value: Any) -> Any:
-    """A value that equals this one, except in the last digits of floats. Engines may add them in any order."""
-    if isinstance(value, float):
-        return pytest.approx(value, rel=1e-9)
-    if isinstance(value, dict):
-        return {name: near(item) for name, item in value.items()}
-    return [near(item) for item in value] if isinstance(value, list) else value
