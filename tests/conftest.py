@@ -17,7 +17,12 @@ from tests.parts import kafka
 ONE_JVM = (
     "tests/spark_batch/test_damaged_files.py",
     "tests/spark_batch/test_hostile_names.py",
-    "tests/spark_batch/test_rec",
+    "tests/spark_batch/test_recompute.py",
+    "tests/spark_batch/test_recompute_joins.py",
+    "tests/spark_batch/test_recompute_kafka.py",
+    "tests/spark_batch/test_recompute_records.py",
+    "tests/spark_batch/test_recompute_sessions.py",
+    "tests/spark_batch/test_recompute_spark.py",
     "tests/spark_batch/test_spark",
     "tests/udfs/test_udf_bridge.py",
     "tests/udfs/test_udf_engines.py",
@@ -25,19 +30,25 @@ ONE_JVM = (
     "tests/sqltests/test_conformance.py::test_on_spark",
 )
 """One worker runs these tests, because a Spark takes 15 s of CPU time until its code is loaded and compiled."""
-LONGEST = "tests/spark_batch/test_recompute_sources.py"
-"""It has a Spark of its own: the worker of ONE_JVM would otherwise end long after the others."""
+FIRST = (
+    *ONE_JVM,
+    "tests/spark_batch/test_recompute_sources.py",  # a Spark of its own: ONE_JVM would otherwise end long after others
+    "tests/deploy/test_apply.py",
+    "tests/deploy/test_sidebyside.py",
+)
+"""The tests of one worker, and the longest of the other files."""
 LAST = "tests/sql/"
+"""Short files."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The many files of one worker are first, and short files are last, so that all workers end at nearly one time."""
-    items.sort(key=lambda item: (not item.nodeid.startswith(ONE_JVM), item.nodeid.startswith(LAST)))
+    """The longest files are first and the short ones are last, so that all workers end at nearly one time."""
+    items.sort(key=lambda item: (not item.nodeid.startswith(FIRST), item.nodeid.startswith(LAST)))
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """With ``--dist loadfile``, the tests of ONE_JVM but LONGEST go to one worker, one after the other."""
+    """With ``--dist loadfile``, the tests of ONE_JVM go to one worker, one after the other."""
     if config.getvalue("dist") != "loadfile":
         return None
     from xdist.scheduler import LoadFileScheduling
@@ -46,8 +57,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     file_of = scheduling._split_scope
 
     def scope(nodeid: str) -> str:
-        in_group = nodeid.startswith(ONE_JVM) and not nodeid.startswith(LONGEST)
-        return ONE_JVM[0] if in_group else str(file_of(nodeid))
+        return ONE_JVM[0] if nodeid.startswith(ONE_JVM) else str(file_of(nodeid))
 
     scheduling._split_scope = scope
     return scheduling
