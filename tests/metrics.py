@@ -84,7 +84,6 @@ class Near:
     """
 
     __slots__ = ("tolerance", "value")
-    __hash__ = None  # type: ignore[assignment]
 
     def __init__(self, value: float, rel: float, abs_: float) -> None:
         self.value = value
