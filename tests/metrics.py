@@ -80,11 +80,10 @@ def _changed(event: dict[str, Any], changes: dict[str, Any]) -> bytes:
 class Near:
     """Equals every number that differs from ``value`` by at most ``tolerance``, like pytest.approx.
 
-    A comparison of tables needs some 10,000 of these, and pytest.approx takes 0.1 ms of CPU time for each.
+    A comparison of all tables needs 10,000 and more of these. pytest.approx takes 17 µs for each, and this class 1 µs.
     """
 
     __slots__ = ("tolerance", "value")
-    __hash__ = None  # type: ignore[assignment]
 
     def __init__(self, value: float, rel: float, abs_: float) -> None:
         self.value = value
