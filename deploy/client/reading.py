@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import random
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
+import tenacity
+
 from opensea_metrics.core.quoting import ksqldb_quoted
 from opensea_metrics.deploy.client.access import Access
 from opensea_metrics.deploy.client.entities import check_shape
 from opensea_metrics.deploy.client.errors import (
     BadReply,
-    ClientError,
     KsqlError,
     OutcomeUnknown,
     ServerUnreachable,
@@ -60,22 +59,23 @@ def patiently(request: Callable[[], T], patience: float, wait: float) -> T:
     Repeats for ``patience`` seconds while the server says that it is not ready. Other failures are repeated until
     three requests have failed. ``wait``: seconds before the first repeat; each further wait is about twice as long.
     """
-    begun, attempt = time.monotonic(), 0
-    while True:
-        attempt += 1
-        try:
-            return request()
-        except ClientError as error:
-            is_over = attempt >= ATTEMPTS
-            if isinstance(error, KsqlError) and _is_not_ready(error):
-                is_over = time.monotonic() - begun > patience
-            if is_over or not _may_pass(error):
-                raise
-        # A random part keeps clients apart that failed at the same moment.
-        time.sleep(random.uniform(0, min(wait / 5 * 2 ** min(attempt - 1, 30), 4 * wait)))
+
+    def is_hopeless(state: tenacity.RetryCallState) -> bool:
+        error = state.outcome.exception() if state.outcome else None
+        if isinstance(error, KsqlError) and _is_not_ready(error):
+            return (state.seconds_since_start or 0) > patience
+        return state.attempt_number >= ATTEMPTS
+
+    retrying = tenacity.Retrying(
+        retry=tenacity.retry_if_exception(_may_pass),
+        wait=tenacity.wait_random_exponential(multiplier=wait / 5, max=4 * wait),
+        stop=is_hopeless,
+        reraise=True,
+    )
+    return retrying(request)
 
 
-def _may_pass(error: ClientError) -> bool:
+def _may_pass(error: BaseException) -> bool:
     if isinstance(error, KsqlError):
         return error.status >= 500 or _is_not_ready(error)
     # A repeated request would get the same wrong reply, or take as long again.

@@ -264,7 +264,7 @@ def python() -> str:
         value = getattr(opensea_metrics, name)
         parts += [f"## {name}\n", f"`{_signature(name, value)}`\n", _doc(value)]
         if inspect.isclass(value):
-            methods = [(method, function) for method, function in vars(value).items() if not method.startswith("_")]
+            methods = [(method, function) for method, function in _attributes(value) if not method.startswith("_")]
             rows = [
                 [f"`{_signature(method, function)}`", (inspect.getdoc(function) or "").partition("\n\n")[0]]
                 for method, function in methods
@@ -273,6 +273,13 @@ def python() -> str:
             if rows:
                 parts.append(table(["method", "what it does"], rows))
     return "\n".join(parts)
+
+
+def _attributes(value: type) -> Iterator[tuple[str, Any]]:
+    """The attributes of a class, those of our own base classes first."""
+    for base in reversed(value.__mro__):
+        if base.__module__.startswith("opensea_metrics."):
+            yield from vars(base).items()
 
 
 def _signature(name: str, value: Callable[..., Any]) -> str:
