@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,7 @@ from opensea_metrics.deploy import commands
 from opensea_metrics.deploy.cli import options, server_access
 from opensea_metrics.deploy.cli.app import ChangesPending, app
 from opensea_metrics.deploy.commands import ApplyChoice, plan_file
+from opensea_metrics.deploy.migrations.errors import MigrationError
 from opensea_metrics.deploy.migrations.plan.steps import RollbackPlan
 from opensea_metrics.deploy.output.forms import Form
 from opensea_metrics.deploy.output.plain import say, say_json
@@ -140,9 +142,12 @@ def rollback(
     """
 
     def consent(planned: RollbackPlan) -> bool:
-        if not yes:
-            show_rollback(planned, stderr=True)
-        return yes or options.consent("nothing was rolled back", "Roll back?")
+        if yes:
+            return True
+        show_rollback(planned, stderr=True)
+        if not sys.stdin.isatty():
+            raise MigrationError("nothing was rolled back, because there was no consent\n  hint: consent with --yes")
+        return typer.confirm("Roll back?", err=True)
 
     if to is not None and steps is not None:
         raise typer.BadParameter("use either --to or --steps")
@@ -218,9 +223,12 @@ def queries(
     client = server_access.client(server)
 
     def consent(chosen: tuple[ServerQuery, ...]) -> bool:
-        if not yes:
-            show_queries(chosen, stderr=True)
-        return yes or options.consent("nothing was terminated", "Terminate them?")
+        if yes:
+            return True
+        show_queries(chosen, stderr=True)
+        if not sys.stdin.isatty():
+            raise MigrationError("nothing was terminated, because there was no consent\n  hint: consent with --yes")
+        return typer.confirm("Terminate them?", err=True)
 
     if action is not commands.QueryAction.LIST:
         for query in commands.change_queries(client, action, names or (), consent):

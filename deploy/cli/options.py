@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -75,18 +74,6 @@ def report_view(form: Form | None, out: Path | None, json: bool) -> ReportView:
     if json and form not in (None, Form.JSON):
         raise typer.BadParameter(f"--json and --format {form} contradict each other")
     return ReportView(Form.JSON if json else form_for(form, out), out)
-
-
-def consent(refusal: str, question: str) -> bool:
-    """Ask for consent to a change. ``refusal`` is a clause that says what was not done.
-
-    Raises MigrationError with this clause if there is no terminal to ask on.
-    """
-    if not sys.stdin.isatty():
-        from opensea_metrics.deploy.migrations.errors import MigrationError
-
-        raise MigrationError(f"{refusal}, because there was no consent\n  hint: consent with --yes")
-    return typer.confirm(question, err=True)
 
 
 def finite(value: float | None) -> float | None:

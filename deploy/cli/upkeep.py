@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Annotated
 
@@ -11,6 +12,7 @@ from opensea_metrics.core.wording import counted
 from opensea_metrics.deploy import commands
 from opensea_metrics.deploy.cli import options, server_access
 from opensea_metrics.deploy.cli.app import ChangesPending, app
+from opensea_metrics.deploy.migrations.errors import MigrationError
 from opensea_metrics.deploy.migrations.plan.drift import Drift
 from opensea_metrics.deploy.migrations.plan.repair import Correction
 from opensea_metrics.deploy.output.plain import say
@@ -100,7 +102,11 @@ def repair(
     def consent(corrections: tuple[Correction, ...]) -> bool:
         for correction in corrections:
             say(correction_sentence(correction), stderr=True)
-        return yes or options.consent("nothing was repaired", "Write this into the record?")
+        if yes:
+            return True
+        if not sys.stdin.isatty():
+            raise MigrationError("nothing was repaired, because there was no consent\n  hint: consent with --yes")
+        return typer.confirm("Write this into the record?", err=True)
 
     repaired = commands.repair(client, consent, sql, variables, server_access.site())
     say(f"repaired: {counted(len(repaired), 'correction')}" if repaired else "nothing to repair")
@@ -109,7 +115,11 @@ def repair(
 def _consent_to_drop(yes: bool) -> Callable[[Drift], bool]:
     def consent(extra: Drift) -> bool:
         say(f"{extra.name}: {drift_sentence(extra)}", stderr=True)
-        return yes or options.consent("nothing was dropped", "Drop it? Its state is lost, its topic stays.")
+        if yes:
+            return True
+        if not sys.stdin.isatty():
+            raise MigrationError("nothing was dropped, because there was no consent\n  hint: consent with --yes")
+        return typer.confirm("Drop it? Its state is lost, its topic stays.", err=True)
 
     return consent
 
