@@ -7,6 +7,7 @@ expected ``status``, ``type`` (the content type) and ``reply``. The reply may co
 
 Each expectation was observed on a real 7.9.1. It is checked there again if KSQLDB_URL is set. If the embedded server
 deliberately answers differently, ``embedded`` has its answer. ``without`` says why a case cannot run on a server.
+``configured`` has properties that the server must have, because the reply depends on them.
 """
 
 from __future__ import annotations
@@ -55,6 +56,9 @@ def test_reply(begun: Callable[[str, str], Run], kind: str, name: str, case: Cas
     if kind in case.get("without", {}):
         pytest.skip(case["without"][kind])
     run = begun(kind, name)
+    for property_name, value in case.get("configured", {}).items():
+        if run.properties[property_name] != value:
+            pytest.skip(f"the server must be started with {property_name}={value}")
     expected = {**case, **({} if run.is_real else case.get("embedded", {}))}
     reply = run.ask(case)
     assert reply.status == expected["status"], reply.text

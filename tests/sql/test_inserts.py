@@ -17,6 +17,7 @@ from opensea_metrics.sql.language.catalog.catalog import Catalog
 from opensea_metrics.sql.language.catalog.changes import applied
 from opensea_metrics.sql.language.statements.parser import parse_script
 from opensea_metrics.sql.language.values.coercion import stored
+from tests.embedded.conformance import Run
 
 STREAM = (
     "CREATE STREAM {0} (k VARCHAR KEY, i INT, b BIGINT, d DOUBLE, e DECIMAL(4,2), t VARCHAR, y BYTES, da DATE,"
@@ -166,10 +167,12 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[KsqlClien
     """A server with the stream and the tables, and their prefix."""
     name = f"ins_{secrets.token_hex(3)}"
     with server.running(tmp_path_factory.mktemp("data")) as embedded:
-        client = KsqlClient(os.environ.get("KSQLDB_URL") or embedded)
+        url = os.environ.get("KSQLDB_URL") or embedded
+        client = KsqlClient(url)
         for text in (STREAM, TABLE, SOURCE):
             client.execute(text.format(name))
         yield client, name
+        Run(url.rstrip("/"), is_real="KSQLDB_URL" in os.environ, prefix=name.upper()).clean_up()
 
 
 def test_a_server_takes_and_refuses_the_same(served: tuple[KsqlClient, str]) -> None:
