@@ -9,7 +9,7 @@ from __future__ import annotations
 from opensea_metrics.core.quoting import text
 from opensea_metrics.sql.language.lowering.collections import COLLECTIONS
 from opensea_metrics.sql.language.lowering.mathematics import MATHEMATICS
-from opensea_metrics.sql.language.lowering.records.exact import MILLISECONDS
+from opensea_metrics.sql.language.lowering.records.exact_scalars import MILLISECONDS
 from opensea_metrics.sql.language.lowering.spark import units
 from opensea_metrics.sql.language.lowering.template import Template
 from opensea_metrics.sql.language.lowering.template import both as _both

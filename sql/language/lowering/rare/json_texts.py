@@ -9,7 +9,12 @@ from functools import lru_cache
 from typing import Any
 
 from opensea_metrics.sql.language.lowering.json_paths import names_in
-from opensea_metrics.sql.language.lowering.records.exact import Number, json_text, parsed, text_of
+from opensea_metrics.sql.language.lowering.records.json_values import (
+    Number,
+    json_text,
+    parsed,
+    text_of,
+)
 from opensea_metrics.udfs.api import udf
 
 _NO_JSON = object()

@@ -14,7 +14,7 @@ from typing import Any
 from opensea_metrics.core.quoting import quoted, text
 from opensea_metrics.core.types import STRING, ArrayType, DecimalType, KsqlType, MapType, StructType
 from opensea_metrics.core.types import duckdb as duckdb_type
-from opensea_metrics.sql.language.lowering.records.exact import DAYS, MILLISECONDS
+from opensea_metrics.sql.language.lowering.records.exact_scalars import DAYS, MILLISECONDS
 
 Keys = Mapping[str, str]
 """The names of fields in JSON. The fields of structs keep these names until a statement uses the struct."""

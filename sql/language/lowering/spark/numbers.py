@@ -17,7 +17,7 @@ from opensea_metrics.core.types import (
 )
 from opensea_metrics.sql.language.lowering.calls import Calls
 from opensea_metrics.sql.language.lowering.rare import table
-from opensea_metrics.sql.language.lowering.records.exact import DAY
+from opensea_metrics.sql.language.lowering.records.exact_scalars import DAY
 from opensea_metrics.sql.language.lowering.writing import SHALLOW, balanced
 
 CALL_OF_PYTHON = "`KSQL_"
