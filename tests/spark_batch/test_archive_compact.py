@@ -355,7 +355,7 @@ def test_a_file_without_all_the_records_is_not_published(
         )
         Path(f"{made}.x").replace(made)
 
-    monkeypatch.setattr("opensea_metrics.spark_batch.upkeep.compact.write", harmed)
+    monkeypatch.setattr("opensea_metrics.spark_batch.upkeep.group_compaction.write", harmed)
     with pytest.raises(CompactError, match=r"does not have the records of its originals: .*are kept"):
         done(place, stream)
     assert originals
