@@ -22,7 +22,7 @@ import typer
 from opensea_metrics.core.environment import may_be_set
 from opensea_metrics.core.errors import OpenSeaMetricsError, os_error_text
 from opensea_metrics.deploy.cli import verbs
-from opensea_metrics.deploy.cli.help import Group, as_written, list_only
+from opensea_metrics.deploy.cli.help import as_written, list_only
 from opensea_metrics.deploy.output.plain import say, write_any_character
 
 INTERRUPTED = 130  # the exit code that shells use for Ctrl-C
@@ -38,7 +38,6 @@ class FaultsShown(Exception):
 
 app = typer.Typer(
     name="opensea-metrics",
-    cls=Group,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -9,7 +9,6 @@ import typer
 
 from opensea_metrics.deploy.cli import options, progress
 from opensea_metrics.deploy.cli.app import FaultsShown, app
-from opensea_metrics.deploy.cli.help import Group
 from opensea_metrics.deploy.config import Settings
 from opensea_metrics.deploy.output.archive import show_groups, show_outcome, show_report
 from opensea_metrics.deploy.output.rows import show_json
@@ -27,7 +26,8 @@ from opensea_metrics.sql.language.catalog.sources import Source as Stream
 from opensea_metrics.sql.language.project.project import load_project
 
 archive = typer.Typer(
-    cls=Group, help="Check the archive of events, and compact its small files.", no_args_is_help=True
+    help="Check the archive of events, and compact its small files.",
+    no_args_is_help=True,
 )
 app.add_typer(archive, name="archive")
 

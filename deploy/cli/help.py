@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from inspect import cleandoc
 from typing import Any
 
 import typer
-from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
+from rich.markup import escape
+from typer.core import TyperArgument, TyperCommand, TyperOption
 from typer.models import CommandInfo
-
-from opensea_metrics.deploy.cli.parameters import converted_here
 
 PENDING: dict[str, str] = {
     "plan": "changes are pending",
@@ -21,8 +19,6 @@ PENDING: dict[str, str] = {
     "archive compact": "some files could not be compacted",
 }
 """Verb → the meaning of exit code 2."""
-_MARKUP = re.compile(r"\[[a-z#/@][^[]*?]|\\$")
-"""Occurs in each text that rich reads differently."""
 
 
 def as_written(app: typer.Typer, parent: str) -> None:
@@ -33,7 +29,7 @@ def as_written(app: typer.Typer, parent: str) -> None:
     for command in app.registered_commands:
         # Join the lines of the source, because the terminal wraps text at its own width.
         paragraphs = cleandoc(command.callback.__doc__ or "").split("\n\n")
-        command.help = _literal("\n\n".join(paragraph.replace("\n", " ") for paragraph in paragraphs))
+        command.help = escape("\n\n".join(paragraph.replace("\n", " ") for paragraph in paragraphs))
         command.epilog = _exit_codes(parent + name_of(command))
         command.cls = _Command
 
@@ -50,25 +46,7 @@ def list_only(app: typer.Typer, summaries: Mapping[str, str]) -> None:
     registered |= {str(group.name) for group in app.registered_groups}
     for name, summary in summaries.items():
         if name not in registered:
-            app.command(name, cls=_Listed, help=_literal(summary))(lambda: None)
-
-
-class Group(TyperGroup):
-    """A group of verbs."""
-
-    def get_params(self, ctx: Any) -> Any:
-        parameters = super().get_params(ctx)
-        converted_here(parameters)
-        return parameters
-
-
-def _literal(text: str) -> str:
-    """A text that rich shows as it is."""
-    if _MARKUP.search(text) is None:
-        return text
-    from rich.markup import escape  # takes long to import, and few texts need it
-
-    return escape(text)
+            app.command(name, cls=_Listed, help=escape(summary))(lambda: None)
 
 
 def _exit_codes(verb: str) -> str:
@@ -85,9 +63,4 @@ class _Command(TyperCommand):
         super().__init__(*given, **named)
         for parameter in self.params:
             if isinstance(parameter, TyperOption | TyperArgument) and parameter.help:
-                parameter.help = _literal(parameter.help)
-
-    def get_params(self, ctx: Any) -> Any:
-        parameters = super().get_params(ctx)
-        converted_here(parameters)
-        return parameters
+                parameter.help = escape(parameter.help)

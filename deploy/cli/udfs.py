@@ -12,13 +12,12 @@ import typer
 from opensea_metrics.core.definition import Definition, UdfError
 from opensea_metrics.core.wording import counted
 from opensea_metrics.deploy.cli.app import app
-from opensea_metrics.deploy.cli.help import Group
 from opensea_metrics.deploy.output.plain import say
 from opensea_metrics.sql.language.functions import library
 from opensea_metrics.udfs import check, engines, registry
 from opensea_metrics.udfs.ksqldb import build
 
-udfs = typer.Typer(cls=Group, help="Python functions that SQL can call.", no_args_is_help=True)
+udfs = typer.Typer(help="Python functions that SQL can call.", no_args_is_help=True)
 app.add_typer(udfs, name="udfs")
 
 KsqlDb = Annotated[
