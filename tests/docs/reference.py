@@ -264,7 +264,10 @@ def python() -> str:
         value = getattr(opensea_metrics, name)
         parts += [f"## {name}\n", f"`{_signature(name, value)}`\n", _doc(value)]
         if inspect.isclass(value):
-            methods = [(method, function) for method, function in vars(value).items() if not method.startswith("_")]
+            # The client inherits the methods that only read.
+            classes = [base for base in value.__mro__[::-1] if base is value or ".deploy.client." in base.__module__]
+            members = {member: function for base in classes for member, function in vars(base).items()}
+            methods = [(method, function) for method, function in members.items() if not method.startswith("_")]
             rows = [
                 [f"`{_signature(method, function)}`", (inspect.getdoc(function) or "").partition("\n\n")[0]]
                 for method, function in methods
