@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 import duckdb
 import pytest
 
 from opensea_metrics.spark_batch import chunk_reading
 from opensea_metrics.spark_batch.opening import Opening
 from opensea_metrics.spark_batch.statement_runner import StatementRunner
+from opensea_metrics.sql.language.lowering.duckdb import setup
+from opensea_metrics.sql.language.lowering.duckdb.setup import SETUP
 from opensea_metrics.sql.language.lowering.rare.table import CASTS
 
 
@@ -26,6 +30,17 @@ def test_functions_are_registered_when_a_statement_calls_them() -> None:
             assert runner.once(connection, f'SELECT "{name}"(1e7)').fetchall() == [("1.0E7",)]
         assert registered(database) == [name]
         assert runner.number(database, "SELECT count(*) FROM range(3)") == 3
+
+
+def test_functions_that_a_macro_calls_are_registered() -> None:
+    with chunk_reading.database(adjustable=["memory_limit"]) as (database, _):
+        runner = StatementRunner(database, all_functions=False)
+        assert runner.once(database, "SELECT double_text(1e7), double_text(0.5)").fetchall() == [("1.0E7", "0.5")]
+
+
+def test_every_function_that_a_macro_calls_is_known() -> None:
+    called = {name for statement in SETUP for name in re.findall(r"\bksql_\w+", statement)}
+    assert called == {form.definition.name.lower() for form in setup._CALLED_BY_MACROS.values()}
 
 
 def test_work_that_runs_statements_by_itself_has_all_functions() -> None:
