@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from opensea_metrics.spark_batch.narrowing import narrowed, paths_read
+from opensea_metrics.spark_batch.narrowing import columns_read, narrowed, paths_read
 from opensea_metrics.spark_batch.period import Period
 from opensea_metrics.spark_batch.query_graph import (
     are_records,
@@ -95,6 +95,13 @@ class QueryPipeline:
             or any(makes_rows(projection.expression) for projection in query.analysis.projections)
             for query in readers
         )
+
+    def kept_columns(self, source: Source) -> set[str]:
+        """The kept columns of a source's decoded records: all if their order matters, or those that are read."""
+        names = {column.name for column in source.columns if source in self.inputs}
+        for query in self.reading(source, (*self.selections, *self.first, *self.later)):
+            names |= columns_read(query.analysis)
+        return names & set(source.readable())
 
 
 def plan(

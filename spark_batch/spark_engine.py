@@ -15,7 +15,6 @@ import pyarrow as pa
 from opensea_metrics.core.quoting import column_name, spark_column
 from opensea_metrics.core.types import ArrayType, KsqlType, MapType, StructType
 from opensea_metrics.spark_batch.job import BatchJob, Counts, Progress, Table, counted
-from opensea_metrics.spark_batch.narrowing import columns_read
 from opensea_metrics.spark_batch.ordered import OrderedQueries
 from opensea_metrics.spark_batch.settings import BatchSettings
 from opensea_metrics.spark_batch.spark_errors import SparkError, spark_errors
@@ -158,11 +157,9 @@ class SparkResults:
         """Read the needed columns of the archive."""
         for source in self._pipeline.raw_sources():
             selections = self._pipeline.reading(source, self._pipeline.selections)
-            others = self._pipeline.reading(source, (*self._pipeline.first, *self._pipeline.later))
             relation = self._records.of(source)
             if self._pipeline.is_kept(source):
-                names = set().union(*(columns_read(q.analysis) for q in selections + others))
-                kept = self._chosen(relation, names & set(source.readable()))
+                kept = self._chosen(relation, self._pipeline.kept_columns(source))
                 self._view(source.name, self._sql(kept), keep=True)
                 relation = f"SELECT * FROM {self._views[source.name]}"
             for query in selections:

@@ -11,7 +11,6 @@ from opensea_metrics.core.quoting import column as column_of
 from opensea_metrics.core.quoting import quoted
 from opensea_metrics.spark_batch import narrowing
 from opensea_metrics.spark_batch.chunks import Chunk
-from opensea_metrics.spark_batch.narrowing import columns_read
 from opensea_metrics.spark_batch.pipeline import QueryPipeline
 from opensea_metrics.spark_batch.statement_runner import StatementRunner
 from opensea_metrics.sql.language.catalog.catalog import Query
@@ -33,9 +32,7 @@ def stage(
         selections = pipeline.reading(source, pipeline.selections)
         if pipeline.is_kept(source):
             # Decoded only once.
-            others = pipeline.reading(source, (*pipeline.first, *pipeline.later))
-            names = set().union(*(columns_read(q.analysis) for q in selections + others))
-            _keep(runner, lane, decoded_table(source), relation, names & set(source.readable()))
+            _keep(runner, lane, decoded_table(source), relation, pipeline.kept_columns(source))
             relation = f"SELECT * FROM {decoded_table(source)}"
         for query in selections:
             names = {column.name for column in query.analysis.columns}

@@ -160,6 +160,19 @@ def test_late_records_are_dropped_as_a_server_drops_them(tmp_path: Path, engine:
     assert all(complete[name] != expected[name] for name in LATE)
 
 
+@pytest.mark.parametrize("engine", ["duckdb", pytest.param("spark", marks=pytest.mark.slow)])
+def test_late_records_of_a_stream_with_columns_that_no_query_reads(tmp_path: Path, engine: str) -> None:
+    needs(engine)
+    statements = (
+        "CREATE TABLE kinds AS SELECT kind, COUNT(*) AS n FROM given"
+        " WINDOW TUMBLING (SIZE 5 MILLISECONDS, GRACE PERIOD 3 MILLISECONDS) GROUP BY kind;"
+    )
+    topic, project = written(tmp_path, RECORDS, statements)
+    assert of_recompute(topic, project, ["kinds"], engine, as_streamed=True) == of_server(
+        tmp_path, statements, ["kinds"]
+    )
+
+
 EARLY_AND_LATE = [
     Given("l", 1, 1, HOUR - 2), Given("l", 2, 2, HOUR - 1), Given("r", 1, 3, HOUR + 1, hour=1),
     Given("l", 3, 4, HOUR + 2, hour=1), Given("r", 3, 5, HOUR + 4, hour=1), Given("r", 2, 6, 2 * HOUR, hour=2),

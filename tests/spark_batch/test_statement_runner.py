@@ -12,6 +12,8 @@ from opensea_metrics.spark_batch.opening import Opening
 from opensea_metrics.spark_batch.statement_runner import StatementRunner
 from opensea_metrics.sql.language.lowering.duckdb import setup
 from opensea_metrics.sql.language.lowering.duckdb.setup import SETUP
+from opensea_metrics.sql.language.lowering.mathematics import MATHEMATICS
+from opensea_metrics.sql.language.lowering.rare import table
 from opensea_metrics.sql.language.lowering.rare.table import CASTS
 
 
@@ -41,6 +43,20 @@ def test_functions_that_a_macro_calls_are_registered() -> None:
 def test_every_function_that_a_macro_calls_is_known() -> None:
     called = {name for statement in SETUP for name in re.findall(r"\bksql_\w+", statement)}
     assert called == {form.definition.name.lower() for form in setup._CALLED_BY_MACROS.values()}
+
+
+def test_functions_are_known_by_the_names_of_their_definitions() -> None:
+    for name, form in table._by_name().items():
+        assert form.definition.name == name
+        assert table.called(f'SELECT "{name}"(x)') == [form.definition]
+
+
+@pytest.mark.parametrize("function", ["CBRT", "COSH"])
+def test_a_function_with_a_text_of_its_own_is_registered(function: str) -> None:
+    with chunk_reading.database(adjustable=["memory_limit"]) as (database, _):
+        runner = StatementRunner(database, all_functions=False)
+        lowered = MATHEMATICS[function].duckdb.format("1e0")
+        assert runner.once(database, f"SELECT {lowered} > 0").fetchall() == [(True,)]
 
 
 def test_work_that_runs_statements_by_itself_has_all_functions() -> None:

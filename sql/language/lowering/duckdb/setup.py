@@ -145,7 +145,7 @@ class CalledFunctions:
         (register_functions if at_once else _register_for_records)(database)
 
     def register(self, statement: str) -> None:
-        """Register the functions that a statement calls. It must have been lowered in this process."""
+        """Register the functions that a statement calls."""
         by_macros = [form.definition for macro, form in _CALLED_BY_MACROS.items() if f"{macro}(" in statement]
         if _PREFIX not in statement and not by_macros:
             return

@@ -164,7 +164,7 @@ def concat_ws_bytes(separator: bytes, values: list[bytes | None]) -> bytes:
     return separator.join(value for value in values if value is not None)
 
 
-@udf(name="ksql_uuid")
+@udf(name="ksql_uuid_of_bytes")
 def uuid_of_bytes(value: bytes) -> str | None:
     """The UUID that 16 bytes encode."""
     return str(UUID(bytes=value)) if len(value) == 16 else None

@@ -101,7 +101,7 @@ def replace(text: str, part: str, other: str) -> str:
     return joined(other + "".join(unit + other for unit in units(text)))
 
 
-@udf(name="ksql_chr")
+@udf(name="ksql_chr_of_text")
 def chr_of_text(text: str) -> str | None:
     r"""The characters that an escape such as ``\u0041`` stands for; NULL for any other text."""
     if not text.startswith("\\u"):

@@ -29,13 +29,13 @@ def _to_digits(value: float, digits: int, rounding: str) -> float | None:
     return float(rounded) + 0.0
 
 
-@udf(name="ksql_round")
+@udf(name="ksql_round_double")
 def round_double(value: float, digits: int) -> float | None:
     """A DOUBLE rounded to some digits after the point. Halves are rounded up. NULL if the number is not finite."""
     return _to_digits(value, digits, ROUND_HALF_DOWN if value < 0 else ROUND_HALF_UP)
 
 
-@udf(name="ksql_trunc")
+@udf(name="ksql_trunc_double")
 def trunc_double(value: float, digits: int) -> float | None:
     """A DOUBLE truncated to some digits after the point. NULL if the number is not finite."""
     return _to_digits(value, digits, ROUND_DOWN)

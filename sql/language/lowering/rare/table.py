@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-import sys
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache, partial
@@ -29,9 +29,9 @@ class PythonForm:
     checks: Mapping[int, Callable[[str], object]] = field(default_factory=dict)
 
     @property
-    def is_used(self) -> bool:
-        """False only if no statement that was lowered in this process calls the function."""
-        return f"{__package__}.{self.call.partition('.')[0]}" in sys.modules
+    def name(self) -> str:
+        """The function's name in the engines' SQL. It is that of its definition, which this does not import."""
+        return f"KSQL_{self.call.partition('.')[2].upper()}"
 
     @property
     def definition(self) -> Definition:
@@ -214,16 +214,24 @@ CBRT = PythonForm("roots.cbrt")
 COSH = PythonForm("roots.cosh")
 
 
+_NAME = re.compile(r"\bKSQL_\w+")
+
+
 @cache
 def definitions() -> Mapping[str, Definition]:
     """All functions in Python by their names in the engines' SQL."""
-    return {form.definition.name: form.definition for form in _forms()}
+    return {name: form.definition for name, form in _by_name().items()}
 
 
 def called(statement: str) -> list[Definition]:
-    """The functions that a statement calls, if it was lowered in this process. Other functions are not imported."""
-    used = {form.definition.name: form.definition for form in _forms() if form.is_used}
-    return [definition for name, definition in used.items() if name in statement]
+    """The functions that a statement calls. Other functions are not imported."""
+    forms = _by_name()
+    return [forms[name].definition for name in set(_NAME.findall(statement)) & forms.keys()]
+
+
+@cache
+def _by_name() -> Mapping[str, PythonForm]:
+    return {form.name: form for form in _forms()}
 
 
 def _forms() -> Iterator[PythonForm]:
