@@ -14,7 +14,7 @@ from opensea_metrics.deploy import cli
 from opensea_metrics.deploy.cli import doctor, server_access
 from opensea_metrics.deploy.client import KsqlClient
 from opensea_metrics.deploy.commands import Site
-from opensea_metrics.deploy.doctor import connect, registry, spark, web
+from opensea_metrics.deploy.doctor import connect, schema_registry, spark, web
 from opensea_metrics.deploy.doctor.checks import Check, Unreachable
 from tests.deploy.projects import THREE
 from tests.deploy.rogue import ANSWERS, serving
@@ -98,7 +98,7 @@ def test_a_wrong_reply(
 
 PARTS: dict[str, Callable[[str], list[Check]]] = {
     "connect": connect.examine,
-    "schema registry": lambda url: registry.examine(url, ["a"]),
+    "schema registry": lambda url: schema_registry.examine(url, ["a"]),
     "spark": lambda url: spark.examine("spark://127.0.0.1:7077", url),
 }
 NO_ERROR_OF_PARTS = {("connect", "an object"), ("schema registry", "an empty list")}

@@ -55,8 +55,9 @@ def test_functions_are_known_by_the_names_of_their_definitions() -> None:
 def test_a_function_with_a_text_of_its_own_is_registered(function: str) -> None:
     with chunk_reading.database(adjustable=["memory_limit"]) as (database, _):
         runner = StatementRunner(database, all_functions=False)
-        lowered = MATHEMATICS[function].duckdb.format("1e0")
-        assert runner.once(database, f"SELECT {lowered} > 0").fetchall() == [(True,)]
+        lowered = MATHEMATICS[function].duckdb
+        assert lowered is not None
+        assert runner.once(database, f"SELECT {lowered.format('1e0')} > 0").fetchall() == [(True,)]
 
 
 def test_work_that_runs_statements_by_itself_has_all_functions() -> None:
