@@ -146,18 +146,17 @@ class CalledFunctions:
 
     def register(self, statement: str) -> None:
         """Register the functions that a statement calls."""
-        by_macros = [form.definition for macro, form in _CALLED_BY_MACROS.items() if f"{macro}(" in statement]
-        if _PREFIX not in statement and not by_macros:
+        called = table.called(statement)
+        called += [form.definition for macro, form in _CALLED_BY_MACROS.items() if f"{macro}(" in statement]
+        if not called:
             return
         with self._lock, self._database.cursor() as connection:
-            for definition in (*table.called(statement), *by_macros):
+            for definition in called:
                 if definition.name not in self._names:
                     udfs.register_scalar(connection, definition)
                     self._names.add(definition.name)
 
 
-_PREFIX = "KSQL_"
-"""The beginning of the functions' names."""
 _CALLED_BY_MACROS = {"double_text": table.CASTS["DOUBLE AS STRING"]}
 """The functions that the macros of :data:`SETUP` call, by the macro's name."""
 
