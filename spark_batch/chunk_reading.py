@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from functools import partial
 from itertools import groupby
 from operator import attrgetter
@@ -36,27 +36,25 @@ def opened() -> duckdb.DuckDBPyConnection:
     return open_unrestricted(None, _SETTINGS, SETUP)
 
 
-@contextmanager
 def database(
     *,
     directories: Iterable[str] = (),
     settings: Mapping[str, Setting] | None = None,
     adjustable: Sequence[str] = (),
     opened: duckdb.DuckDBPyConnection | None = None,
-) -> Iterator[tuple[duckdb.DuckDBPyConnection, Path]]:
+) -> AbstractContextManager[tuple[duckdb.DuckDBPyConnection, Path]]:
     """A database for the relations of chunks, and its folder (``core.database.scratch_database``).
 
     It lacks the functions of ``sql.language.lowering.duckdb.setup``. A database without further settings may be
     :func:`opened` already.
     """
-    with scratch_database(
+    return scratch_database(
         directories=directories,
         settings=_SETTINGS | dict(settings or {}),
         adjustable=adjustable,
         setup=SETUP,
         opened=opened,
-    ) as (connection, folder):
-        yield connection, folder
+    )
 
 
 def read(

@@ -33,7 +33,7 @@ def choose(project: Project, catalog: Catalog, wanted: str, windows: Sequence[Wi
     name = wanted.lower()
     if name == "all" and tables:
         return tables
-    if name in ("global", "collections"):
+    if name in LONG_FORM:
         topic = project.settings.get(f"{name}_topic")
         read = {
             query.analysis.source.topic
