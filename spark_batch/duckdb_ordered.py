@@ -10,7 +10,7 @@ import duckdb
 from opensea_metrics.spark_batch.statement_runner import StatementRunner
 from opensea_metrics.sql.language.catalog.catalog import Query
 from opensea_metrics.sql.language.catalog.sources import Source
-from opensea_metrics.sql.language.lowering.duckdb import selects
+from opensea_metrics.sql.language.lowering.duckdb import groupings, selects
 from opensea_metrics.sql.language.lowering.ordered.items import OrderedSyntax
 from opensea_metrics.sql.language.queries.analysis import Analysis
 
@@ -48,7 +48,7 @@ class DuckDbOrdered:
     def history(self, analysis: Analysis, relation: str) -> str:
         from opensea_metrics.sql.language.lowering.duckdb import history
 
-        grouping = selects.grouping(analysis)
+        grouping = groupings.grouping(analysis)
         rows = f"SELECT *, _part AS ROWPARTITION FROM ({relation})"
         state = f"SELECT *, 0::BIGINT AS _off FROM ({grouping.partial(rows, None)}) LIMIT 0"
         self._database.execute(f"CREATE OR REPLACE TEMP TABLE no_state AS {state}")

@@ -9,7 +9,7 @@ import duckdb
 from opensea_metrics.core.quoting import quoted
 from opensea_metrics.spark_batch.statement_runner import StatementRunner
 from opensea_metrics.sql.language.catalog.catalog import Query
-from opensea_metrics.sql.language.lowering.duckdb import selects
+from opensea_metrics.sql.language.lowering.duckdb import groupings
 from opensea_metrics.sql.language.lowering.duckdb.stream_time import StreamTime
 
 _ROWS = 500_000
@@ -22,7 +22,7 @@ _SHARED = 1_000
 
 @dataclass(frozen=True)
 class PartialGrouping:
-    """A table of state (see ``selects.Grouping``), with one row for each key."""
+    """A table of state (see ``groupings.Grouping``), with one row for each key."""
 
     table: str
     rows: int
@@ -40,7 +40,7 @@ def compute_part(
 
     With a stream time, late rows are left out. The relation then has ROWPARTITION.
     """
-    rows = selects.grouping(query.analysis).partial(relation, time)
+    rows = groupings.grouping(query.analysis).partial(relation, time)
     return _kept(runner, connection, f"part {name} of {query.id}", rows)
 
 
@@ -70,7 +70,7 @@ class PartialGroupings:
 
         ``connection`` is one of the database.
         """
-        grouping = selects.grouping(self.query.analysis)
+        grouping = groupings.grouping(self.query.analysis)
         rows = self.parts[0].table if len(self.parts) == 1 else f"({self._whole(connection)})"
         order = "ORDER BY _ws" if self.query.analysis.window else ""
         # Without an order of its own, row_number() numbers the rows as they come. So they are sorted only once.
@@ -81,7 +81,7 @@ class PartialGroupings:
 
     def _whole(self, connection: duckdb.DuckDBPyConnection) -> str:
         """A query for one row for each key of all the parts."""
-        grouping = selects.grouping(self.query.analysis)
+        grouping = groupings.grouping(self.query.analysis)
         shared = self._shared_windows(connection)
         if shared is None:
             return grouping.merge(self._rows("true"))

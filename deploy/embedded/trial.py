@@ -26,10 +26,10 @@ from opensea_metrics.deploy.embedded.statements.statement_runner import (
     StatementsRequest,
 )
 from opensea_metrics.deploy.embedded.storage import Storage
-from opensea_metrics.deploy.embedded.topics import feeds
+from opensea_metrics.deploy.embedded.topics import table_feeds
+from opensea_metrics.deploy.embedded.topics.json_records import MOST_BYTES
 from opensea_metrics.deploy.embedded.topics.numbering import Numbered
 from opensea_metrics.deploy.embedded.topics.record_topic import TOMBSTONE, Positions, TopicRecord
-from opensea_metrics.deploy.embedded.topics.stored_topic import MOST_BYTES
 from opensea_metrics.sql.language.catalog.catalog import Catalog
 from opensea_metrics.sql.language.catalog.sources import Source
 from opensea_metrics.sql.language.statements.parser import parse_statement
@@ -214,7 +214,7 @@ def _feed(trial: Trial, records: Iterable[TrialRecord]) -> None:
     """
     catalog = trial.engine.catalog
     is_ordered = any(query.analysis.joined for query in catalog.queries.values())
-    is_one_by_one = any(feeds.keeps_replaced(catalog, query) for query in catalog.queries.values())
+    is_one_by_one = any(table_feeds.keeps_replaced(catalog, query) for query in catalog.queries.values())
     numbered = enumerate(records)
 
     def piece(item: tuple[int, TrialRecord]) -> object:

@@ -17,7 +17,7 @@ from opensea_metrics.deploy.embedded.topics.log_tables import state_table
 from opensea_metrics.deploy.embedded.topics.positions import STREAM_TIME, KnownPositions
 from opensea_metrics.deploy.embedded.topics.record_topic import ReadPosition
 from opensea_metrics.sql.language.catalog.catalog import Query
-from opensea_metrics.sql.language.lowering.duckdb import selects
+from opensea_metrics.sql.language.lowering.duckdb import groupings
 from tests.embedded.windows import Row, analysed, database
 
 SECOND = 1_000
@@ -59,7 +59,7 @@ def relation(rows: list[Row], offset: int) -> str:
 
 
 def rows_of(cursor: duckdb.DuckDBPyConnection, query: Query, rows: str) -> list[Any]:
-    finished = selects.grouping(query.analysis).finish(rows)
+    finished = groupings.grouping(query.analysis).finish(rows)
     return sorted(cursor.execute(f"SELECT * EXCLUDE (_off) FROM ({finished})").fetchall(), key=repr)
 
 
@@ -78,8 +78,8 @@ def test_the_same_rows_as_one_by_one(
     alone: dict[str, dict[int, int]] = {}
     late = 0
     for query in chosen:
-        aggregation.create(cursor, selects.grouping(query.analysis), state_table(query.id))
-        aggregation.create(cursor, selects.grouping(query.analysis), f"alone_{query.id}", temporary=True)
+        aggregation.create(cursor, groupings.grouping(query.analysis), state_table(query.id))
+        aggregation.create(cursor, groupings.grouping(query.analysis), f"alone_{query.id}", temporary=True)
     now = 100 * SECOND
     places = KnownPositions()
     for batch in range(6):

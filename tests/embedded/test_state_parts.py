@@ -20,7 +20,7 @@ from opensea_metrics.deploy.embedded.topics.log_tables import state_table
 from opensea_metrics.deploy.embedded.topics.positions import STREAM_TIME, KnownPositions, PartSpan
 from opensea_metrics.deploy.embedded.topics.record_topic import ReadPosition
 from opensea_metrics.sql.language.catalog.catalog import Query
-from opensea_metrics.sql.language.lowering.duckdb import selects
+from opensea_metrics.sql.language.lowering.duckdb import groupings
 from opensea_metrics.sql.language.lowering.duckdb.stream_time import stream_time
 from tests.embedded.inside import Inside, inside
 from tests.embedded.windows import Row, analysed, database
@@ -101,7 +101,7 @@ class Run:
         return {query.id: self.finished(query, state_rows.rows(query)) for query in self.queries}
 
     def finished(self, query: Query, rows: str) -> list[Any]:
-        finished = selects.grouping(query.analysis).finish(rows)
+        finished = groupings.grouping(query.analysis).finish(rows)
         return sorted(self.cursor.execute(f"SELECT G, WINDOWSTART, * FROM ({finished})").fetchall(), key=repr)
 
     def let_readers_read(self) -> None:
@@ -130,8 +130,8 @@ def test_the_same_rows_as_one_pass_over_all_records(
         for number, window in enumerate(WINDOWS)
     ]
     for query in queries:
-        assert selects.grouping(query.analysis).is_in_parts
-        aggregation.create(cursor, selects.grouping(query.analysis), state_table(query.id))
+        assert groupings.grouping(query.analysis).is_in_parts
+        aggregation.create(cursor, groupings.grouping(query.analysis), state_table(query.id))
     run = Run(cursor, queries, chance)
     now, offset, batches = 100 * SECOND, 0, []
     for _ in range(chance.randint(8, 24)):
@@ -148,7 +148,7 @@ def test_the_same_rows_as_one_pass_over_all_records(
     run.let_readers_read()
     everything = " UNION ALL ".join(batches)
     for query in queries:
-        grouping = selects.grouping(query.analysis)
+        grouping = groupings.grouping(query.analysis)
         expected = run.finished(
             query, f"SELECT *, 0 AS _off FROM ({grouping.partial(everything, stream_time(query.analysis, {}))})"
         )

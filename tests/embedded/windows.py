@@ -13,7 +13,7 @@ from opensea_metrics.deploy.embedded.queries import aggregation
 from opensea_metrics.deploy.embedded.storage import Storage
 from opensea_metrics.sql.language.catalog.catalog import Catalog
 from opensea_metrics.sql.language.catalog.changes import applied
-from opensea_metrics.sql.language.lowering.duckdb import selects
+from opensea_metrics.sql.language.lowering.duckdb import groupings
 from opensea_metrics.sql.language.queries.analysis import Analysis
 from opensea_metrics.sql.language.statements.parser import parse_statement
 
@@ -44,7 +44,7 @@ def database(folder: Path) -> Storage:
 def in_batches(cursor: duckdb.DuckDBPyConnection, analysis: Analysis, batches: Sequence[Sequence[Row]]) -> list[Any]:
     """The rows of the state after some batches, as (number of the last change, row)."""
     absorbed(cursor, analysis, batches)
-    grouping = selects.grouping(analysis)
+    grouping = groupings.grouping(analysis)
     rows = cursor.execute(f"SELECT * FROM ({grouping.finish('SELECT * FROM tested')})").fetchall()
     names = [column[0] for column in cursor.description]
     return [dict(zip(names, row, strict=True)) for row in rows]
@@ -52,7 +52,7 @@ def in_batches(cursor: duckdb.DuckDBPyConnection, analysis: Analysis, batches: S
 
 def absorbed(cursor: duckdb.DuckDBPyConnection, analysis: Analysis, batches: Sequence[Sequence[Row]]) -> int:
     """Merge batches into a new state, the table ``tested``. Returns the number of late rows."""
-    grouping = selects.grouping(analysis)
+    grouping = groupings.grouping(analysis)
     aggregation.create(cursor, grouping, "tested", temporary=True)
     seen: dict[int, int] = {}
     offset = late = 0

@@ -16,7 +16,7 @@ from opensea_metrics.sql.language.catalog.catalog import Catalog
 from opensea_metrics.sql.language.catalog.changes import applied
 from opensea_metrics.sql.language.catalog.sources import Source
 from opensea_metrics.sql.language.dialect.naming import SYSTEM_COLUMNS
-from opensea_metrics.sql.language.lowering.duckdb import selects
+from opensea_metrics.sql.language.lowering.duckdb import groupings, selects
 from opensea_metrics.sql.language.lowering.records import rows as records
 from opensea_metrics.sql.language.lowering.records import spelling
 from opensea_metrics.sql.language.lowering.spark import selects as spark_selects
@@ -61,7 +61,7 @@ def texts(name: str) -> dict[str, str]:
     (row,) = applied(catalog, parse_script(filled(ROWS, name), "test")[0], 1).queries.values()
     (group,) = applied(catalog, parse_script(filled(GROUPS, name), "test")[0], 1).queries.values()
     relation = "SELECT * FROM raw"
-    grouping = selects.grouping(group.analysis)
+    grouping = groupings.grouping(group.analysis)
     return {
         "types in duckdb": ", ".join(duckdb(column.type) for column in source.columns),
         "types in spark": ", ".join(spark(column.type) for column in source.columns),

@@ -14,7 +14,7 @@ from opensea_metrics.deploy.embedded.queries import (
     sessions,
 )
 from opensea_metrics.deploy.embedded.topics import feeds
-from opensea_metrics.sql.language.lowering.duckdb.selects import Grouping
+from opensea_metrics.sql.language.lowering.duckdb.groupings import Grouping
 from opensea_metrics.sql.language.lowering.duckdb.stream_time import StreamTime, stream_time
 
 _MADE = "CREATE OR REPLACE TEMP TABLE"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import duckdb
 
-from opensea_metrics.sql.language.lowering.duckdb.selects import Grouping
+from opensea_metrics.sql.language.lowering.duckdb.groupings import Grouping
 
 
 def take_out(

@@ -19,13 +19,13 @@ from opensea_metrics.deploy.embedded.queries.newest_rows import NewestRows
 from opensea_metrics.deploy.embedded.queries.ordered.transient import OrderedRows
 from opensea_metrics.deploy.embedded.queries.source_read import SourceRead
 from opensea_metrics.deploy.embedded.topics import feeds
-from opensea_metrics.deploy.embedded.topics.stored_topic import MOST_BYTES
+from opensea_metrics.deploy.embedded.topics.json_records import MOST_BYTES
 from opensea_metrics.sql.language.catalog.catalog import Query
 from opensea_metrics.sql.language.catalog.custom_types import with_types
 from opensea_metrics.sql.language.catalog.sources import Column, Source
 from opensea_metrics.sql.language.lowering import support
-from opensea_metrics.sql.language.lowering.duckdb import selects
-from opensea_metrics.sql.language.lowering.duckdb.selects import Grouping
+from opensea_metrics.sql.language.lowering.duckdb import groupings, selects
+from opensea_metrics.sql.language.lowering.duckdb.groupings import Grouping
 from opensea_metrics.sql.language.queries.analysis import Analysis
 from opensea_metrics.sql.language.queries.resolution import analyse
 from opensea_metrics.sql.language.statements.properties import reset_of
@@ -82,7 +82,7 @@ class TransientQuery:
             except duckdb.Error as error:
                 raise failures.unreadable(error, statement.place) from error
         elif self._analysis.is_aggregation:
-            self._grouping = selects.grouping(self._analysis)
+            self._grouping = groupings.grouping(self._analysis)
             aggregation.create(self._cursor, self._grouping, _STATE, temporary=True)
             self._times: dict[int, int] = {}
             self._seen = 0

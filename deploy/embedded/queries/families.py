@@ -22,7 +22,7 @@ from opensea_metrics.deploy.embedded.topics.positions import (
     StateEnd,
     stream_times,
 )
-from opensea_metrics.sql.language.lowering.duckdb.selects import Grouping
+from opensea_metrics.sql.language.lowering.duckdb.groupings import Grouping
 from opensea_metrics.sql.language.lowering.duckdb.stream_time import stream_time
 
 _DELTA = "family_delta"

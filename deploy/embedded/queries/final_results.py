@@ -9,7 +9,7 @@ from __future__ import annotations
 import duckdb
 
 from opensea_metrics.sql.language.catalog.sources import Window
-from opensea_metrics.sql.language.lowering.duckdb.selects import Grouping
+from opensea_metrics.sql.language.lowering.duckdb.groupings import Grouping
 from opensea_metrics.sql.language.lowering.duckdb.stream_time import StreamTime
 
 PARTITION = "_partition"

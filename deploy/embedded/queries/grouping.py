@@ -14,7 +14,7 @@ from opensea_metrics.deploy.embedded.queries import (
 )
 from opensea_metrics.deploy.embedded.queries.members import Member, can_be_member, families_of
 from opensea_metrics.deploy.embedded.queries.ordered.sending import needs_all, send
-from opensea_metrics.deploy.embedded.topics import feeds, log_tables, readers, state_rows
+from opensea_metrics.deploy.embedded.topics import log_tables, readers, state_rows, table_feeds
 from opensea_metrics.deploy.embedded.topics.positions import (
     LATE,
     STREAM_TIME,
@@ -24,7 +24,7 @@ from opensea_metrics.deploy.embedded.topics.positions import (
 from opensea_metrics.deploy.embedded.topics.readers import Reader
 from opensea_metrics.deploy.embedded.topics.record_topic import Positions, ReadPosition
 from opensea_metrics.sql.language.catalog.catalog import Catalog, Query
-from opensea_metrics.sql.language.lowering.duckdb import history, selects
+from opensea_metrics.sql.language.lowering.duckdb import groupings, history
 
 
 def merge(
@@ -34,7 +34,7 @@ def merge(
 
     ``known`` are the query's counters before. Returns those that change: stream times, and the number of late rows.
     """
-    grouping, table = selects.grouping(query.analysis), log_tables.state_table(query.id)
+    grouping, table = groupings.grouping(query.analysis), log_tables.state_table(query.id)
     receivers, first = _send_all(cursor, catalog, query, relation)
     replaced = replaced_rows.table_of(catalog, query)
     times, late = aggregation.absorb(cursor, grouping, table, relation, stream_times(known), replaced)
@@ -79,18 +79,18 @@ def _send_all(
     receivers = readers.receivers(catalog, query.sink)
     if not receivers:
         return (), 0
-    grouping, table = selects.grouping(query.analysis), log_tables.state_table(query.id)
+    grouping, table = groupings.grouping(query.analysis), log_tables.state_table(query.id)
     all_of_them = [reader for reader in receivers if needs_all(catalog, reader)]
     if all_of_them:
         send(cursor, all_of_them, history.all_changes(cursor, grouping, state_rows.rows(query), relation, "history"))
-    return [reader for reader in receivers if reader not in all_of_them], feeds.end_of(cursor, table)
+    return [reader for reader in receivers if reader not in all_of_them], table_feeds.end_of(cursor, table)
 
 
 def _send_newest(cursor: duckdb.DuckDBPyConnection, query: Query, receivers: Sequence[Reader], first: int) -> None:
     """Send the newest rows of the keys that have changed, from the change ``first`` on."""
     if receivers:
         changed = state_rows.rows(query, first)
-        send(cursor, list(receivers), history.newest_changes(selects.grouping(query.analysis), changed))
+        send(cursor, list(receivers), history.newest_changes(groupings.grouping(query.analysis), changed))
 
 
 def _counters(known: Positions, times: dict[int, int], late: int) -> dict[ReadPosition, int]:

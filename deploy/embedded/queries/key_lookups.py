@@ -24,7 +24,7 @@ from opensea_metrics.core.types import BIGINT, INTEGER, STRING, name_of
 from opensea_metrics.deploy.embedded.engine import Engine
 from opensea_metrics.deploy.embedded.queries import reply_values
 from opensea_metrics.deploy.embedded.queries.client_queries import TransientQuery
-from opensea_metrics.deploy.embedded.topics import feeds
+from opensea_metrics.deploy.embedded.topics import table_feeds
 from opensea_metrics.sql.language.catalog.catalog import Catalog
 from opensea_metrics.sql.language.catalog.sources import Column, Source
 from opensea_metrics.sql.language.lowering.duckdb import selects
@@ -132,7 +132,7 @@ class KeyLookups:
         key = column_of(keys[0].name)
         kind = "VARCHAR" if is_text else "BIGINT"
         asked = f"SELECT unnest($1::{kind}[])"
-        table = feeds.of_table(catalog, source.name).with_open(source, asked)
+        table = table_feeds.of_table(catalog, source.name).with_open(source, asked)
         relation = f"SELECT *, {key} AS {_LOOKUP} FROM ({table}) WHERE {key} IN ({asked})"
         names = ", ".join([_LOOKUP, *(column_of(column.name) for column in query.columns)])
         order = ", ".join([_LOOKUP, *(["WINDOWSTART"] if source.window else [])])

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from opensea_metrics.deploy.embedded.topics import feeds
-from opensea_metrics.deploy.embedded.topics.feeds import ChangesRead
+from opensea_metrics.deploy.embedded.topics import table_feeds
 from opensea_metrics.deploy.embedded.topics.record_topic import Positions
+from opensea_metrics.deploy.embedded.topics.table_feeds import ChangesRead
 from opensea_metrics.sql.language.catalog.catalog import Query
 from opensea_metrics.sql.language.catalog.sources import Window
-from opensea_metrics.sql.language.lowering.duckdb import selects
-from opensea_metrics.sql.language.lowering.duckdb.selects import Grouping
+from opensea_metrics.sql.language.lowering.duckdb import groupings, selects
+from opensea_metrics.sql.language.lowering.duckdb.groupings import Grouping
 
 MEMBER = "_member"
 """A column with the number of a row's member."""
@@ -35,7 +35,7 @@ class Member:
 
     @property
     def grouping(self) -> Grouping:
-        return selects.grouping(self.query.analysis)
+        return groupings.grouping(self.query.analysis)
 
     @property
     def window(self) -> Window:
@@ -96,7 +96,7 @@ def _windowed(members: Mapping[int, Member]) -> str:
             for number, member in members.items()
             if member.changes
         ]
-        return selects.tumbled(feeds.all_changes(reads))
+        return selects.tumbled(table_feeds.all_changes(reads))
     return " UNION ALL BY NAME ".join(
         f"SELECT *, {number} AS {MEMBER} FROM ({selects.windowed(member.relation, member.window)})"
         for number, member in members.items()

@@ -26,6 +26,7 @@ from opensea_metrics.deploy.embedded.topics import (
     readers,
 )
 from opensea_metrics.deploy.embedded.topics.batches import RowBatch
+from opensea_metrics.deploy.embedded.topics.json_records import MOST_BYTES
 from opensea_metrics.deploy.embedded.topics.numbering import DECODED, Numbered
 from opensea_metrics.deploy.embedded.topics.positions import (
     LATE,
@@ -37,9 +38,9 @@ from opensea_metrics.deploy.embedded.topics.positions import (
     unread,
 )
 from opensea_metrics.deploy.embedded.topics.record_topic import RECORD, UNREADABLE, Batch, Positions
-from opensea_metrics.deploy.embedded.topics.stored_topic import MOST_BYTES, StoredTopics
+from opensea_metrics.deploy.embedded.topics.stored_topic import StoredTopics
 from opensea_metrics.sql.language.catalog.catalog import Catalog, Query
-from opensea_metrics.sql.language.lowering.duckdb import selects
+from opensea_metrics.sql.language.lowering.duckdb import groupings, selects
 
 _BATCH = "batch"
 
@@ -54,7 +55,7 @@ def check(cursor: duckdb.DuckDBPyConnection, query: Query, sink_topic: str) -> N
         moving.check(cursor, query, sink_topic)
         return
     if analysis.is_aggregation:
-        parts = selects.grouping(analysis)
+        parts = groupings.grouping(analysis)
         merged = parts.merge(f"SELECT 0 AS _src, * FROM ({parts.partial(nothing, None)})")
         sql = parts.finish(f"SELECT *, 0 AS _off FROM ({merged})")
     else:
@@ -70,7 +71,7 @@ def begin(cursor: duckdb.DuckDBPyConnection, query: Query, catalog: Catalog) -> 
     if query.analysis.is_ordered:
         moving.create(cursor, query, catalog)
     elif query.analysis.is_aggregation:
-        aggregation.create(cursor, selects.grouping(query.analysis), log_tables.state_table(query.id))
+        aggregation.create(cursor, groupings.grouping(query.analysis), log_tables.state_table(query.id))
 
 
 def take_over(cursor: duckdb.DuckDBPyConnection, query: Query, old: Query) -> None:

@@ -21,8 +21,8 @@ from opensea_metrics.core.types import BIGINT, DOUBLE, INTEGER, KsqlType
 from opensea_metrics.deploy.embedded.engine import Engine
 from opensea_metrics.deploy.embedded.engine_state import OpenRead
 from opensea_metrics.deploy.embedded.topics.batches import FileBatch, JsonBatch
+from opensea_metrics.deploy.embedded.topics.json_records import MOST_BYTES
 from opensea_metrics.deploy.embedded.topics.record_topic import Batch
-from opensea_metrics.deploy.embedded.topics.stored_topic import MOST_BYTES
 from opensea_metrics.sql.language.catalog.catalog import Catalog
 from opensea_metrics.sql.language.catalog.changes import applied
 from opensea_metrics.sql.language.catalog.sources import Source

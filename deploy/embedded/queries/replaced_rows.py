@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import duckdb
 
-from opensea_metrics.deploy.embedded.topics import feeds
+from opensea_metrics.deploy.embedded.topics import table_feeds
 from opensea_metrics.deploy.embedded.topics.log_tables import state_table
 from opensea_metrics.sql.language.catalog.catalog import Catalog, Query
-from opensea_metrics.sql.language.lowering.duckdb.selects import Grouping
+from opensea_metrics.sql.language.lowering.duckdb.groupings import Grouping
 
 _KNOWN = "known_sessions"
 
@@ -25,7 +25,7 @@ def prepare(cursor: duckdb.DuckDBPyConnection, catalog: Catalog) -> None:
 
 def table_of(catalog: Catalog, query: Query) -> str | None:
     """The table of a query's replaced rows, or None if they are not kept."""
-    return feeds.replaced_table(query.id) if feeds.keeps_replaced(catalog, query) else None
+    return table_feeds.replaced_table(query.id) if table_feeds.keeps_replaced(catalog, query) else None
 
 
 def note(cursor: duckdb.DuckDBPyConnection, grouping: Grouping, table: str, delta: str) -> None:

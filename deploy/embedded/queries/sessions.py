@@ -19,7 +19,7 @@ import pyarrow as pa
 from opensea_metrics.deploy.embedded.queries import changed_rows
 from opensea_metrics.deploy.embedded.topics import log_tables
 from opensea_metrics.sql.language.catalog.sources import Window
-from opensea_metrics.sql.language.lowering.duckdb.selects import Grouping
+from opensea_metrics.sql.language.lowering.duckdb.groupings import Grouping
 from opensea_metrics.sql.language.lowering.duckdb.stream_time import StreamTime
 
 _PARTS = "python_parts"

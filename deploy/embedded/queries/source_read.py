@@ -10,9 +10,10 @@ import duckdb
 from opensea_metrics.deploy.embedded.engine import Engine
 from opensea_metrics.deploy.embedded.engine_state import OpenRead
 from opensea_metrics.deploy.embedded.files.unread import Unread
-from opensea_metrics.deploy.embedded.topics import feeds
+from opensea_metrics.deploy.embedded.topics import table_feeds
 from opensea_metrics.deploy.embedded.topics.numbering import DECODED, Numbered
 from opensea_metrics.deploy.embedded.topics.record_topic import ReadPosition
+from opensea_metrics.deploy.embedded.topics.table_feeds import Changes, TableRows
 from opensea_metrics.sql.language.catalog.sources import Source
 
 
@@ -41,9 +42,9 @@ class SourceRead:
             self._engine.discover(self._cursor, self.source.topic)
             self._read.positions = dict(self._engine.topic(self.source.topic).ends(self._cursor))
 
-    def changes(self) -> feeds.Changes | feeds.TableRows:
+    def changes(self) -> Changes | TableRows:
         """The newest rows of a table that a persistent query computes."""
-        return feeds.of_table(self._engine.catalog, self.source.name)
+        return table_feeds.of_table(self._engine.catalog, self.source.name)
 
     def unread(self, most: int) -> Iterator[str]:
         """Relations of the records that have arrived since the last call, with ``_off``: at most ``most`` bytes each.

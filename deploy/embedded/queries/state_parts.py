@@ -18,7 +18,7 @@ from opensea_metrics.deploy.embedded.topics.log_tables import state_table
 from opensea_metrics.deploy.embedded.topics.positions import KnownPositions, PartSpan
 from opensea_metrics.deploy.embedded.topics.state_rows import ranges_of
 from opensea_metrics.sql.language.catalog.catalog import Query
-from opensea_metrics.sql.language.lowering.duckdb import selects
+from opensea_metrics.sql.language.lowering.duckdb import groupings
 
 MOST = 16
 """Parts of about the same size that are merged."""
@@ -50,7 +50,7 @@ def merge_some(cursor: duckdb.DuckDBPyConnection, queries: Iterable[Query], plac
 
 
 def _merge(cursor: duckdb.DuckDBPyConnection, query: Query, span: PartSpan, places: KnownPositions) -> None:
-    grouping, table, window = selects.grouping(query.analysis), state_table(query.id), query.analysis.window
+    grouping, table, window = groupings.grouping(query.analysis), state_table(query.id), query.analysis.window
     newest = places.end_of_state(cursor, query.id).window
     assert window is not None
     assert newest is not None

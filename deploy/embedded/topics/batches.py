@@ -14,9 +14,9 @@ from opensea_metrics.deploy.embedded.files.lines import FileLines
 from opensea_metrics.deploy.embedded.files.segments import Segment
 from opensea_metrics.deploy.embedded.files.unread import Unread
 from opensea_metrics.deploy.embedded.topics import processing_log
-from opensea_metrics.deploy.embedded.topics.feeds import ChangesRead
 from opensea_metrics.deploy.embedded.topics.processing_log import Report
 from opensea_metrics.deploy.embedded.topics.record_topic import RECORD, TOMBSTONE, Positions
+from opensea_metrics.deploy.embedded.topics.table_feeds import ChangesRead
 from opensea_metrics.sql.language.catalog.sources import Source
 from opensea_metrics.sql.language.lowering.records import rows as records
 from opensea_metrics.sql.language.lowering.records.capitals import Capitals, capitals

@@ -21,14 +21,22 @@ import duckdb
 
 from opensea_metrics.deploy.embedded.files.segments import FILES, merge_segments
 from opensea_metrics.deploy.embedded.storage import transaction
-from opensea_metrics.deploy.embedded.topics import chunks, feeds, log_tables, readers, record_store
+from opensea_metrics.deploy.embedded.topics import (
+    chunks,
+    feeds,
+    log_tables,
+    readers,
+    record_store,
+    table_feeds,
+)
 from opensea_metrics.deploy.embedded.topics.feeds import LeftRows
+from opensea_metrics.deploy.embedded.topics.json_records import RECORDS
 from opensea_metrics.deploy.embedded.topics.logs import Log
 from opensea_metrics.deploy.embedded.topics.positions import all_positions
 from opensea_metrics.deploy.embedded.topics.record_topic import Positions, ReadPosition
-from opensea_metrics.deploy.embedded.topics.stored_topic import RECORDS, StoredTopics
+from opensea_metrics.deploy.embedded.topics.stored_topic import StoredTopics
 from opensea_metrics.sql.language.catalog.catalog import Query
-from opensea_metrics.sql.language.lowering.duckdb import selects
+from opensea_metrics.sql.language.lowering.duckdb import groupings
 
 _ALL = 2**62
 
@@ -48,7 +56,7 @@ def sweep(
     reached = _reached_by_all(cursor, topics)
     for query in topics.catalog.queries.values():
         if query.analysis.is_aggregation and query.analysis.window:
-            keeps_replaced = feeds.keeps_replaced(topics.catalog, query)
+            keeps_replaced = table_feeds.keeps_replaced(topics.catalog, query)
             _forget_windows(cursor, query, _reached(topics, query.id, reached), keeps_replaced)
     rows = cursor.execute("SELECT name, retention FROM meta.topics WHERE retention >= 0").fetchall()
     for topic, retention in rows:
@@ -104,7 +112,7 @@ def _forget_windows(
     newest, oldest = cursor.execute(f"SELECT max({at}), min({at}) FROM {table}").fetchone()  # type: ignore[misc]
     if newest is not None and oldest <= newest - window.kept:
         with transaction(cursor):
-            keys = selects.grouping(query.analysis).keys
+            keys = groupings.grouping(query.analysis).keys
             own, same = ", ".join(keys), " AND ".join(f"old.{key} = gone.{key}" for key in keys)
             cursor.execute(
                 f"DELETE FROM {table} AS old USING (SELECT {own} FROM {table} WHERE {at} <= ? GROUP BY {own}"
@@ -112,7 +120,7 @@ def _forget_windows(
                 [newest - window.kept, reached],
             )
             if keeps_replaced:
-                rows = feeds.replaced_table(query.id)
+                rows = table_feeds.replaced_table(query.id)
                 cursor.execute(f"DELETE FROM {rows} WHERE _we <= ? AND _off < ?", [newest - window.kept, reached])
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from opensea_metrics.deploy.embedded.topics.log_tables import state_table
 from opensea_metrics.sql.language.catalog.catalog import Query
-from opensea_metrics.sql.language.lowering.duckdb import selects
-from opensea_metrics.sql.language.lowering.duckdb.selects import Grouping
+from opensea_metrics.sql.language.lowering.duckdb import groupings
+from opensea_metrics.sql.language.lowering.duckdb.groupings import Grouping
 
 _RANGES = 8
 """Ranges of keys in which whole tables are read."""
@@ -21,7 +21,7 @@ def rows(query: Query, low: int | None = None, high: int | None = None, keys: st
 
     ``keys`` is a SELECT of the values of the only group key whose rows are needed.
     """
-    grouping, table = selects.grouping(query.analysis), state_table(query.id)
+    grouping, table = groupings.grouping(query.analysis), state_table(query.id)
     wanted = f" WHERE _k0 IN ({keys})" if keys else ""
     if not grouping.is_in_parts:
         rows = f"SELECT * FROM {table}{between(low, high)}"
@@ -48,7 +48,7 @@ def ranges_of(grouping: Grouping, parts: str, count: int) -> list[str]:
 
 def numbers(query: Query) -> str:
     """The numbers of the last changes of all rows, as ``_off``."""
-    grouping, table = selects.grouping(query.analysis), state_table(query.id)
+    grouping, table = groupings.grouping(query.analysis), state_table(query.id)
     if not grouping.is_in_parts:
         return f"SELECT _off FROM {table}"
     return f"SELECT max(_off) AS _off FROM {table} GROUP BY {', '.join(grouping.keys)}"

@@ -5,26 +5,22 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 
 import duckdb
 
 from opensea_metrics.core.quoting import quoted
-from opensea_metrics.deploy.embedded.files import segments
 from opensea_metrics.deploy.embedded.files.archive import Register
-from opensea_metrics.deploy.embedded.files.lines import FileLines
-from opensea_metrics.deploy.embedded.files.segment_files import state
-from opensea_metrics.deploy.embedded.files.segments import FILES, Segment
+from opensea_metrics.deploy.embedded.files.segments import FILES
 from opensea_metrics.deploy.embedded.files.unread import Unread
 from opensea_metrics.deploy.embedded.metastore import TopicInfo
 from opensea_metrics.deploy.embedded.topics import chunks, feeds, log_tables, record_store
-from opensea_metrics.deploy.embedded.topics.batches import FileBatch, JsonBatch, RowBatch
-from opensea_metrics.deploy.embedded.topics.feeds import (
-    Changes,
-    ChangesRead,
-    RowFeed,
-    Selection,
-    TableRows,
+from opensea_metrics.deploy.embedded.topics.batches import RowBatch
+from opensea_metrics.deploy.embedded.topics.feeds import RowFeed, Selection
+from opensea_metrics.deploy.embedded.topics.json_records import (
+    MOST_BYTES,
+    RECORDS,
+    JsonRecords,
+    of_feed,
 )
 from opensea_metrics.deploy.embedded.topics.logs import Counts, Log, LogChunk
 from opensea_metrics.deploy.embedded.topics.record_topic import (
@@ -37,21 +33,12 @@ from opensea_metrics.deploy.embedded.topics.record_topic import (
     RecordTopic,
     TopicRecord,
 )
-from opensea_metrics.deploy.embedded.topics.topic_lines import lines_of_files, lines_of_records
+from opensea_metrics.deploy.embedded.topics.table_feeds import Changes, ChangesRead, TableRows
 from opensea_metrics.sql.language.catalog.catalog import Catalog
 from opensea_metrics.sql.language.catalog.sources import Source
-from opensea_metrics.sql.language.lowering.records import rows as records
 
-RECORDS = "records"
-"""The feed of the table of records."""
-MOST_BYTES = 256 * 1024 * 1024
-"""The number of bytes of JSON in a batch."""
 _MOST_ROWS = 100_000
 _MOST_COUNTS = 10_000
-_SAMPLE = 64 * 1024
-"""The number of bytes of text from which the usual spelling of names is derived."""
-
-
 @dataclass(frozen=True)
 class StoredTopics:
     """The topics at one point in time. ``logs`` are the log tables, and ``register`` has the files.
@@ -86,6 +73,10 @@ class StoredTopic:
     name: str
     all: StoredTopics
 
+    @property
+    def _json(self) -> JsonRecords:
+        return JsonRecords(self.name, self.all.register, self.all.with_records)
+
     def partitions(self) -> int:
         known = self.all.declared.get(self.name)
         return known.partitions if known else 1
@@ -94,7 +85,7 @@ class StoredTopic:
         ends = {ReadPosition(feed.id): feed.end(cursor) for feed in self._feeds()}
         files = self.all.register.end(self.name)
         ends |= {ReadPosition(FILES, number): files for number in range(self.partitions()) if files}
-        stored = self._ends_of_records(cursor)
+        stored = self._json.ends_of_records(cursor)
         return ends | {ReadPosition(RECORDS, number): end for number, end in stored.items()}
 
     def read(
@@ -133,28 +124,12 @@ class StoredTopic:
     def read_json(
         self, cursor: duckdb.DuckDBPyConnection, source: Source, positions: Positions, most_bytes: int
     ) -> Iterator[Batch]:
-        yield from self._files(cursor, source, of_feed(positions, FILES), most_bytes)
-        yield from self._records(cursor, source, of_feed(positions, RECORDS))
+        return self._json.read(cursor, source, positions, most_bytes)
 
     def again(
-        self,
-        cursor: duckdb.DuckDBPyConnection,
-        source: Source,
-        positions: Positions,
-        unread: Iterable[Unread],
+        self, cursor: duckdb.DuckDBPyConnection, source: Source, positions: Positions, unread: Iterable[Unread]
     ) -> Batch | None:
-        by_number = {item.seq: item for item in unread}
-        known = segments.segments(cursor, self.name, {}, by_number)
-        root = self.all.register.root
-        changed = [
-            segment
-            for segment in known
-            if state(root, self.name, segment) != by_number[segment.seq].tried
-        ]
-        if not changed:
-            return None
-        before = [by_number[segment.seq] for segment in changed]
-        return self._of_files(source, {}, changed, before)
+        return self._json.again(cursor, source, positions, unread)
 
     def offsets(
         self, cursor: duckdb.DuckDBPyConnection, positions: Positions, keeps_rows: bool
@@ -162,9 +137,7 @@ class StoredTopic:
         ends: Counter[int] = Counter()
         behind: Counter[int] = Counter()
         first: dict[int, int] = {}
-        read = of_feed(positions, RECORDS)
-        counted = record_store.counted(cursor, self.name, read) if self._may_have_records() else []
-        for number, deleted, end, unread in counted:
+        for number, deleted, end, unread in self._json.counted_records(cursor, positions):
             first[number], ends[number], behind[number] = deleted, end, unread
         rows = self.all.register.counted(cursor, self.name, of_feed(positions, FILES))
         for feed in self._feeds():
@@ -258,59 +231,6 @@ class StoredTopic:
         name = log_tables.log_table(self.all.catalog.sources[query.sink].topic, log.id)
         folder = self.all.register.root / topic.name
         segments, changed = chunks.segments_of(cursor, name, chunk.base, folder)
-        files = topic._of_files(query.analysis.source, {}, segments)
+        files = topic._json.of_files(query.analysis.source, {}, segments)
         reached = {ReadPosition(feed.id): stop}
         return chunks.ChunkAgain(reached, chunk, query.analysis, files, changed, feed, source)
-
-    def _files(
-        self,
-        cursor: duckdb.DuckDBPyConnection,
-        source: Source,
-        first: dict[int, int],
-        most_bytes: int,
-    ) -> Iterator[Batch]:
-        if not self.all.register.end(self.name):
-            return
-        while pending := segments.segments(cursor, self.name, first):
-            chosen = segments.chunk(pending, most_bytes)
-            reached = {segment.partition: segment.seq + 1 for segment in chosen}
-            first = first | reached
-            positions = {ReadPosition(FILES, number): seq for number, seq in reached.items()}
-            yield self._of_files(source, positions, chosen)
-
-    def _of_files(
-        self,
-        source: Source,
-        positions: Positions,
-        chosen: list[Segment],
-        before: Iterable[Unread] = (),
-    ) -> Batch:
-        register = self.all.register
-        rest = list(before)
-        files = FileLines(register.root, self.name, chosen, rest)
-        names = records.spelled(source, files.sample(_SAMPLE))
-        lines = partial(lines_of_files, files, source)
-        return FileBatch(
-            positions, source, names, lines, "_odd", files=files, register=register, segments=chosen, is_rest=bool(rest)
-        )
-
-    def _may_have_records(self) -> bool:
-        return self.all.with_records is None or self.name in self.all.with_records
-
-    def _ends_of_records(self, cursor: duckdb.DuckDBPyConnection) -> dict[int, int]:
-        return record_store.ends(cursor, self.name) if self._may_have_records() else {}
-
-    def _records(
-        self, cursor: duckdb.DuckDBPyConnection, source: Source, low: dict[int, int]
-    ) -> Iterator[Batch]:
-        high = self._ends_of_records(cursor)
-        if all(low.get(number, 0) >= end for number, end in high.items()):
-            return
-        lines = lines_of_records(self.name, source, low, high)
-        positions = {ReadPosition(RECORDS, number): end for number, end in high.items()}
-        yield JsonBatch(positions, source, records.as_declared(source), lambda *_: lines, None)
-
-
-def of_feed(positions: Positions, feed: str) -> dict[int, int]:
-    """The positions of a feed, by partition."""
-    return {position.partition: number for position, number in positions.items() if position.feed == feed}

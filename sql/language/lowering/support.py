@@ -8,7 +8,7 @@ from opensea_metrics.core.errors import Place
 from opensea_metrics.core.types import NoSuchType, duckdb, name_of, spark, struct
 from opensea_metrics.sql.language.catalog.catalog import Catalog, Query
 from opensea_metrics.sql.language.catalog.sources import Source
-from opensea_metrics.sql.language.lowering.duckdb import ordered, selects
+from opensea_metrics.sql.language.lowering.duckdb import groupings, ordered, selects
 from opensea_metrics.sql.language.lowering.duckdb.expressions import Lowering
 from opensea_metrics.sql.language.lowering.refusals import EMBEDDED, SPARK, Unsupported
 from opensea_metrics.sql.language.lowering.selects import aggregate_calls
@@ -181,7 +181,7 @@ def check_query(analysis: Analysis, engine: str) -> None:
         else:
             ordered.SYNTAX.key_sides(analysis)
             if analysis.is_aggregation:
-                selects.grouping(analysis)
+                groupings.grouping(analysis)
             else:
                 selects.rows(analysis, "")
     except Unsupported as error:

@@ -17,15 +17,16 @@ from opensea_metrics.deploy.embedded.queries.ordered.queue import Queue, take
 from opensea_metrics.deploy.embedded.queries.ordered.sending import send
 from opensea_metrics.deploy.embedded.queries.ordered.side import Side, create_rows
 from opensea_metrics.deploy.embedded.storage import transaction
-from opensea_metrics.deploy.embedded.topics import feeds, log_tables, processing_log, readers
+from opensea_metrics.deploy.embedded.topics import log_tables, processing_log, readers, table_feeds
+from opensea_metrics.deploy.embedded.topics.json_records import MOST_BYTES
 from opensea_metrics.deploy.embedded.topics.numbering import DECODED, Numbered
 from opensea_metrics.deploy.embedded.topics.positions import ROWS, positions, set_positions
 from opensea_metrics.deploy.embedded.topics.positions import unread as not_finished
 from opensea_metrics.deploy.embedded.topics.readers import Reader
 from opensea_metrics.deploy.embedded.topics.record_topic import UNREADABLE, Batch, ReadPosition
-from opensea_metrics.deploy.embedded.topics.stored_topic import MOST_BYTES, StoredTopics
+from opensea_metrics.deploy.embedded.topics.stored_topic import StoredTopics
 from opensea_metrics.sql.language.catalog.catalog import Catalog, Query
-from opensea_metrics.sql.language.lowering.duckdb import ordered, selects
+from opensea_metrics.sql.language.lowering.duckdb import groupings, ordered
 
 MOST_RECORDS = 2_000_000
 """The number of records that a query processes in one step."""
@@ -65,7 +66,7 @@ def create(cursor: duckdb.DuckDBPyConnection, query: Query, catalog: Catalog) ->
     for reader in readers.readers_of(query):
         queue = Queue(reader)
         if readers.is_sent(catalog, reader):
-            relation = feeds.of_table(catalog, reader.source.name).relation(reader.source, None, None)
+            relation = table_feeds.of_table(catalog, reader.source.name).relation(reader.source, None, None)
             number = "row_number() OVER (ORDER BY _off) - 1"
             queue.create(cursor, queue.records(relation, number, has_tombstones=False))
             set_positions(cursor, reader.id, {DECODED: queue.size(cursor)})
@@ -95,7 +96,7 @@ def create_state(cursor: duckdb.DuckDBPyConnection, query: Query, sink_topic: st
             relation = _ungrouped(query, "signed")
         else:
             relation = f"SELECT *, 0::BIGINT AS _off FROM ({ordered.rows(analysis, joined.items)})"
-        parts = selects.grouping(analysis)
+        parts = groupings.grouping(analysis)
         table = log_tables.state_table(query.id)
         aggregation.create(cursor, parts, table, relation=relation)
         cursor.execute(parts.finish(f"SELECT * FROM {table}"))

@@ -13,11 +13,11 @@ from opensea_metrics.deploy.embedded.queries import aggregation
 from opensea_metrics.deploy.embedded.queries.ordered import moving, results
 from opensea_metrics.deploy.embedded.queries.ordered.queue import Queue, take
 from opensea_metrics.deploy.embedded.queries.source_read import SourceRead
+from opensea_metrics.deploy.embedded.topics.json_records import MOST_BYTES
 from opensea_metrics.deploy.embedded.topics.log_tables import rows_of, state_table
 from opensea_metrics.deploy.embedded.topics.readers import Reader
-from opensea_metrics.deploy.embedded.topics.stored_topic import MOST_BYTES
 from opensea_metrics.sql.language.catalog.catalog import Query
-from opensea_metrics.sql.language.lowering.duckdb import selects
+from opensea_metrics.sql.language.lowering.duckdb import groupings
 from opensea_metrics.sql.language.lowering.duckdb.setup import SETUP, register_functions
 from opensea_metrics.udfs import duckdb as udfs
 
@@ -122,7 +122,7 @@ class OrderedRows:
         items = moving.run_joins(cursor, query)
         if analysis.is_aggregation:
             relation, self._grouped = moving.to_group(cursor, query, items, self._grouped)
-            grouping, state = selects.grouping(analysis), state_table(query.id)
+            grouping, state = groupings.grouping(analysis), state_table(query.id)
             (seen,) = cursor.execute(f"SELECT coalesce(max(_off) + 1, 0) FROM {state}").fetchone()  # type: ignore[misc]
             self._times, _ = aggregation.absorb(cursor, grouping, state, relation, self._times)
             return grouping.finish(f"SELECT * FROM {state} WHERE _off >= {seen}")

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import duckdb
 
-from opensea_metrics.sql.language.lowering.duckdb.selects import Grouping
+from opensea_metrics.sql.language.lowering.duckdb.groupings import Grouping
 
 _TEMP = "CREATE OR REPLACE TEMP TABLE"
 
