@@ -19,7 +19,7 @@ import duckdb
 
 from opensea_metrics.core.errors import os_reason
 from opensea_metrics.deploy.embedded import metastore
-from opensea_metrics.deploy.embedded.files import walk
+from opensea_metrics.deploy.embedded.files import segment_table, walk
 from opensea_metrics.deploy.embedded.files.compaction import covering
 from opensea_metrics.deploy.embedded.files.file_look import (
     CHANGED,
@@ -33,7 +33,6 @@ from opensea_metrics.deploy.embedded.files.file_look import (
 )
 from opensea_metrics.deploy.embedded.files.file_offsets import RESERVED, place_of
 from opensea_metrics.deploy.embedded.files.segments import Read, Segment, counted, is_read, segments
-from opensea_metrics.deploy.embedded.storage import transaction
 from opensea_metrics.producer.archive import text
 from opensea_metrics.producer.archive.errors import EMPTY, Damaged
 from opensea_metrics.producer.archive.layout import COMPACTED_SUFFIX
@@ -193,13 +192,7 @@ class Register:
         the file again.
         """
         with self._lock:
-            bounds = " OR ".join(f"(partition = {int(p)} AND seq < {int(seq)})" for p, seq in read.items())
-            rows = cursor.execute(
-                "SELECT path, partition, max(first + coalesce(records, 0)) FROM meta.segments WHERE topic = ?"
-                f" GROUP BY path, partition HAVING bool_and({bounds or 'false'}) AND max(seq) < ?"
-                " AND bool_and(seq NOT IN (SELECT seq FROM meta.unread))",
-                [topic, self._next.get(topic, 0) - 1],
-            ).fetchall()
+            rows = segment_table.files_read(cursor, topic, read, before=self._next.get(topic, 0) - 1)
             for path, partition, following in rows:
                 if path in needed:
                     continue
@@ -214,13 +207,7 @@ class Register:
                     # A server was killed after it had deleted the file.
                 except OSError:
                     continue  # try again next time
-                with transaction(cursor):
-                    cursor.execute("DELETE FROM meta.segments WHERE topic = ? AND path = ?", [topic, path])
-                    cursor.execute(
-                        "INSERT INTO meta.deleted VALUES (?, ?, ?)"
-                        " ON CONFLICT DO UPDATE SET next = greatest(next, excluded.next)",
-                        [topic, partition, following],
-                    )
+                segment_table.delete_file(cursor, topic, path, partition, following)
                 self._known.get(topic, {}).pop(path, None)
 
     def _is_compacted(self, file: Path) -> bool:
@@ -230,20 +217,10 @@ class Register:
             return False
 
     def _load(self, cursor: duckdb.DuckDBPyConnection, topic: str) -> None:
-        rows = cursor.execute(
-            "SELECT path, max(end_byte), arg_max(tail, end_byte), max(seq) FROM meta.segments"
-            " WHERE topic = ? GROUP BY path",
-            [topic],
-        ).fetchall()
+        rows = segment_table.files(cursor, topic)
         self._known[topic] = {path: KnownFile(end, tail) for path, end, tail, _ in rows}
         self._next[topic] = max((seq for *_, seq in rows), default=-1) + 1
-        ends = cursor.execute(
-            "SELECT partition, max(next) FROM (SELECT partition, first + coalesce(records, (end_byte - start_byte) * ?)"
-            " AS next FROM meta.segments WHERE topic = ? UNION ALL SELECT partition, next FROM meta.deleted"
-            " WHERE topic = ?) GROUP BY partition",
-            [RESERVED, topic, topic],
-        ).fetchall()
-        self._ends[topic] = dict(ends)
+        self._ends[topic] = segment_table.ends(cursor, topic)
 
     def _anew(
         self, cursor: duckdb.DuckDBPyConnection, topic: str, file: File, readers: Collection[str]
@@ -258,26 +235,7 @@ class Register:
             return None
         if not pieces:
             return None
-        with transaction(cursor):
-            (is_shorter,) = cursor.execute(
-                "SELECT max(end_byte) > ? FROM meta.segments WHERE topic = ? AND path = ?",
-                [file.size, topic, file.path],
-            ).fetchone()  # type: ignore[misc]
-            (others,) = cursor.execute(
-                "SELECT list(seq) FROM meta.segments WHERE topic = ? AND path = ? AND start_byte > 0",
-                [topic, file.path],
-            ).fetchone()  # type: ignore[misc]
-            cursor.execute(
-                "DELETE FROM meta.unread WHERE list_contains(?::VARCHAR[], query) AND list_contains(?::BIGINT[], seq)",
-                [list(readers), others or []],
-            )
-            cursor.execute(
-                "DELETE FROM meta.segments WHERE topic = ? AND path = ? AND start_byte > 0", [topic, file.path]
-            )
-            cursor.execute(
-                "UPDATE meta.segments SET end_byte = ?, tail = ?, records = ? WHERE topic = ? AND path = ?",
-                [known.end, known.tail, sum(piece.records or 0 for piece in pieces), topic, file.path],
-            )
+        is_shorter = segment_table.replace_file(cursor, topic, file, readers, known, pieces)
         return replace(known, problem=SHORTENED if is_shorter else None)
 
     def _write(
@@ -293,12 +251,6 @@ class Register:
         ends = dict(self._ends[topic])
         files: dict[str, int] = {}
         places = [place_of(cursor, topic, piece, ends, files) for piece in pieces]
-        cursor.execute(
-            "INSERT INTO meta.segments"
-            " (topic, seq, partition, first, path, start_byte, end_byte, tail, records)"
-            " SELECT ?, unnest(?::BIGINT[]), unnest(?::INTEGER[]), unnest(?::BIGINT[]), unnest(?::VARCHAR[]),"
-            " unnest(?::BIGINT[]), unnest(?::BIGINT[]), unnest(?::BIGINT[]), unnest(?::BIGINT[])",
-            [topic, numbers, *map(list, zip(*places, strict=True)), *map(list, zip(*pieces, strict=True))],
-        )
+        segment_table.add(cursor, topic, numbers, places, pieces)
         self._ends[topic] = ends
         self._next[topic] = first + len(pieces)

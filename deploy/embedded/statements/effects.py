@@ -12,7 +12,7 @@ import duckdb
 from sqlglot import exp
 
 from opensea_metrics.deploy.embedded import metastore
-from opensea_metrics.deploy.embedded.queries import persistent, replaced_rows
+from opensea_metrics.deploy.embedded.queries import lifecycle, replaced_rows
 from opensea_metrics.deploy.embedded.topics import feeds, inserts, partitioner
 from opensea_metrics.deploy.embedded.topics.positions import set_positions
 from opensea_metrics.deploy.embedded.topics.readers import readers_of
@@ -46,7 +46,7 @@ def check(
         _values(cursor, statement, before)
     for query in after.queries.values():
         if query.id not in before.queries:
-            persistent.check(cursor, query, after.sources[query.sink].topic)
+            lifecycle.check(cursor, query, after.sources[query.sink].topic)
 
 
 def carry_out(
@@ -187,7 +187,7 @@ def _declare_topic(
 def _begin(
     cursor: duckdb.DuckDBPyConnection, query: Query, topics: StoredTopics, properties: Mapping[str, str]
 ) -> None:
-    persistent.begin(cursor, query, topics.catalog)
+    lifecycle.begin(cursor, query, topics.catalog)
     if reset_of(properties) == "latest":
         for reader in readers_of(query):
             if not reader.source.is_table:  # ksqlDB reads tables from their beginning
@@ -208,7 +208,7 @@ def _take_over(
     if not analysis.is_aggregation and feeds.feeds(topics.catalog, topics.logs, source.topic):
         feature = f"CREATE OR REPLACE of a stream over {source.name}, which a query writes,"
         raise Unsupported(feature, EMBEDDED, analysis.statement.place)
-    persistent.take_over(cursor, query, old)
+    lifecycle.take_over(cursor, query, old)
     if not analysis.is_aggregation:
         _end_queries(cursor, topics, after)
 
@@ -221,4 +221,4 @@ def _end_queries(
         if query_id not in after.queries:
             if keeps_rows:
                 topics.leave_rows(cursor, query_id)
-            persistent.end(cursor, query_id)
+            lifecycle.end(cursor, query_id)
