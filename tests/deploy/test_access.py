@@ -17,6 +17,7 @@ import pytest
 
 from opensea_metrics.deploy.cli import options, server_access
 from opensea_metrics.deploy.client import Access, AccessError, KsqlClient, ServerUnreachable
+from opensea_metrics.deploy.client import access as access_module
 from opensea_metrics.deploy.client.client import KsqlClient as Client
 from opensea_metrics.deploy.config import Settings
 from opensea_metrics.producer.environment import SettingsError
@@ -71,6 +72,23 @@ def test_a_bearer_token_and_headers(serve: Serve) -> None:
     url, seen = serve(None)
     KsqlClient(url, access=Access(token="t0ken", headers={"X-Tenant": "nft"})).info()
     assert (seen[0]["authorization"], seen[0]["x-tenant"]) == ("Bearer t0ken", "nft")
+
+
+def test_certificates_are_read_only_for_tls(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client without TLS trusts nobody, so reading the usual certificates would only cost time."""
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    url, _ = serve(None)
+    plain = access_module._trusting_nobody()
+    monkeypatch.setattr(access_module, "_default_tls", lambda: pytest.fail("the certificates were read"))
+    KsqlClient(url).info()
+    assert (plain.check_hostname, plain.verify_mode, plain.get_ca_certs()) == (True, ssl.CERT_REQUIRED, [])
+    for server, proxy in (("https://a", None), (url, "https://b")):
+        if proxy is not None:
+            monkeypatch.setenv("HTTP_PROXY", proxy)
+        with pytest.raises(pytest.fail.Exception, match="the certificates were read"):
+            KsqlClient(server)
 
 
 def test_either_user_or_token() -> None:
