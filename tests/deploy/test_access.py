@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import shutil
 import ssl
 import subprocess
@@ -20,7 +21,7 @@ from opensea_metrics.deploy.client import Access, AccessError, KsqlClient, Serve
 from opensea_metrics.deploy.client import access as access_module
 from opensea_metrics.deploy.client.client import KsqlClient as Client
 from opensea_metrics.deploy.config import Settings
-from opensea_metrics.producer.environment import SettingsError
+from opensea_metrics.producer.environment import SettingsError, variable
 
 INFO = {"KsqlServerInfo": {"version": "7.9.1", "ksqlServiceId": "x", "serverStatus": "RUNNING"}}
 Serve = Callable[[ssl.SSLContext | None], tuple[str, list[dict[str, str]]]]
@@ -106,6 +107,22 @@ def test_nothing_is_shown() -> None:
     said = f"{client!r} {access!r} {caught.value} {caught.value!r} {wrong.value}"
     for secret in ("s3cret", "k3y", "h3ader", "pa55", "anna", "bert"):
         assert secret not in said
+
+
+def test_without_variables_all_settings_have_their_defaults(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Without them, commands do not import the classes of settings. So each variable must be noticed."""
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.upper().startswith(("OPENSEA_METRICS_", "KSQLDB_URL"))]:
+        monkeypatch.delenv(name)
+    client, settings = server_access.client(None), Settings()
+    assert (client.url, client.access, server_access.site().delete_by_broker) == (settings.ksqldb_url, Access(), None)
+    assert not settings.delete_by_broker
+    for field, info in Settings.model_fields.items():
+        for name in getattr(info.validation_alias, "choices", [variable(Settings, field)]):
+            monkeypatch.setenv(name, "x")
+            assert server_access._has_settings(), name
+            monkeypatch.delenv(name)
+            assert not server_access._has_settings()
 
 
 def test_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
