@@ -98,6 +98,16 @@ def carry_out(
             return "Query terminated.", None
 
 
+def changes_logs(before: Catalog, after: Catalog) -> bool:
+    """True if :func:`carry_out` may have created or deleted tables of logs.
+
+    A query over one stream writes its log's first table together with its first rows.
+    """
+    started = [query for name, query in after.queries.items() if name not in before.queries]
+    is_less = not (before.queries.keys() <= after.queries.keys() and before.sources.keys() <= after.sources.keys())
+    return is_less or any(query.analysis.is_ordered for query in started)
+
+
 def unchanged(statement: Statement, catalog: Catalog) -> str:
     """The message for a statement with IF EXISTS or IF NOT EXISTS that did not change the catalog."""
     if statement.kind is Kind.CREATE_TYPE:
