@@ -46,7 +46,7 @@ def check(
         _values(cursor, statement, before)
     for query in after.queries.values():
         if query.id not in before.queries:
-            persistent.check(cursor, query, after.sources[query.sink].topic)
+            persistent.check(cursor, query, after.sources[query.sink].topic, before.queries.values())
 
 
 def carry_out(

@@ -69,7 +69,7 @@ class Reading(parser.Parser):
             self.raise_error(f"Expecting {' '.join(words)}, found {self._here()}")
 
     def _name(self) -> exp.Identifier:
-        if self._curr.token_type == TokenType.VAR:  # as _parse_id_var does, after it has looked for other kinds of names
+        if self._curr.token_type == TokenType.VAR:  # sqlglot's reader looks for other kinds of names first
             self._advance()
             return self._identifier_expression(quoted=False)
         name = self._parse_id_var()
