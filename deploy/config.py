@@ -11,7 +11,7 @@ from pathlib import Path
 from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
-from opensea_metrics.core.environment import LOCAL_SERVER
+from opensea_metrics.core.environment import DATA_DIR, LOCAL_SERVER
 from opensea_metrics.producer.environment import Environment
 
 
@@ -49,7 +49,7 @@ class Settings(Environment):
         default={},
         description='a JSON object of names and texts, such as {"long_form_format": "AVRO"}',
     )
-    data_dir: Path = Path(".opensea-metrics")
+    data_dir: Path = DATA_DIR
 
 
 class ServeSettings(Environment):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from opensea_metrics.core.environment import LOCAL_SERVER, may_begin_with
+from opensea_metrics.core.environment import LOCAL_SERVER
+from opensea_metrics.deploy.cli.options import has_settings
 from opensea_metrics.deploy.client import Access, KsqlClient
 
 # Only some verbs need the imports below, which take time and memory to load.
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 def client(server: str | None) -> KsqlClient:
     """A client of the named server, or of the one in the settings."""
-    if not _has_settings():
+    if not has_settings():
         return KsqlClient(server or LOCAL_SERVER)
     from opensea_metrics.deploy.config import Settings
 
@@ -42,14 +43,8 @@ def site(timeout: float | None = None) -> Site:
     from opensea_metrics.deploy.commands import Site
     from opensea_metrics.udfs import registry
 
-    settings_site = Site(functions=registry.Checksums(), delete_by_broker=_by_broker() if _has_settings() else None)
+    settings_site = Site(functions=registry.Checksums(), delete_by_broker=_by_broker() if has_settings() else None)
     return settings_site if timeout is None else replace(settings_site, timeout=timeout)
-
-
-def _has_settings() -> bool:
-    """False if :class:`Settings` has only its default values. The classes of settings take longer to import than
-    everything else that a client needs."""
-    return may_begin_with("OPENSEA_METRICS_", "KSQLDB_URL")
 
 
 def _by_broker() -> DeleteByBroker | None:

@@ -117,12 +117,13 @@ def test_without_variables_all_settings_have_their_defaults(monkeypatch: pytest.
     client, settings = server_access.client(None), Settings()
     assert (client.url, client.access, server_access.site().delete_by_broker) == (settings.ksqldb_url, Access(), None)
     assert not settings.delete_by_broker
+    assert options.data_dir() == settings.data_dir
     for field, info in Settings.model_fields.items():
         for name in getattr(info.validation_alias, "choices", [variable(Settings, field)]):
             monkeypatch.setenv(name, "x")
-            assert server_access._has_settings(), name
+            assert options.has_settings(), name
             monkeypatch.delenv(name)
-            assert not server_access._has_settings()
+            assert not options.has_settings()
 
 
 def test_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
