@@ -11,6 +11,7 @@ from pathlib import Path
 from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
+from opensea_metrics.core.environment import DATA_DIR, LOCAL_SERVER
 from opensea_metrics.producer.environment import Environment
 
 
@@ -29,7 +30,7 @@ class Settings(Environment):
     model_config = SettingsConfigDict(env_prefix="OPENSEA_METRICS_", populate_by_name=True)
 
     ksqldb_url: str = Field(
-        default="http://127.0.0.1:8088",
+        default=LOCAL_SERVER,
         validation_alias=AliasChoices("OPENSEA_METRICS_KSQLDB_URL", "KSQLDB_URL"),
         repr=False,
     )
@@ -48,7 +49,7 @@ class Settings(Environment):
         default={},
         description='a JSON object of names and texts, such as {"long_form_format": "AVRO"}',
     )
-    data_dir: Path = Path(".opensea-metrics")
+    data_dir: Path = DATA_DIR
 
 
 class ServeSettings(Environment):

@@ -184,10 +184,8 @@ def recompute(
 
 def archive(sql: options.Sql, variables: dict[str, str]) -> str:
     """The folder of the raw topic on the embedded server."""
-    from opensea_metrics.deploy.config import Settings
-
     topic = load_settings(sql or find_root(), variables).get("raw_topic")
-    return str(Settings().data_dir / "topics" / str(topic))
+    return str(options.data_dir() / "topics" / str(topic))
 
 
 def _write(prepared: Prepared, results: Results, form: str, url: str, began: float) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from opensea_metrics.core.environment import may_be_set
+from opensea_metrics.core.environment import DATA_DIR, may_be_set, may_begin_with
 from opensea_metrics.deploy.output.forms import Form, ReportView, form_for
 
 Server = Annotated[
@@ -81,6 +81,20 @@ def finite(value: float | None) -> float | None:
     if value is not None and not math.isfinite(value):
         raise typer.BadParameter(f"{value} is not a finite number")
     return value
+
+
+def has_settings() -> bool:
+    """False if ``config.Settings`` has only its default values. It takes 40 ms to import the classes of settings."""
+    return may_begin_with("OPENSEA_METRICS_", "KSQLDB_URL")
+
+
+def data_dir() -> Path:
+    """The data directory of the embedded server."""
+    if not has_settings():
+        return DATA_DIR
+    from opensea_metrics.deploy.config import Settings
+
+    return Settings().data_dir
 
 
 def is_configured() -> bool:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pydantic import SecretStr
-
+from opensea_metrics.core.environment import LOCAL_SERVER
+from opensea_metrics.deploy.cli.options import has_settings
 from opensea_metrics.deploy.client import Access, KsqlClient
-from opensea_metrics.deploy.config import Settings
 
-# Only migrations need the imports below, which take time and memory to load.
+# Only some verbs need the imports below, which take time and memory to load.
 if TYPE_CHECKING:
+    from pydantic import SecretStr
+
     from opensea_metrics.deploy.client.topics import DeleteByBroker
     from opensea_metrics.deploy.commands import Site
     from opensea_metrics.producer.kafka_clients import Client
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 
 def client(server: str | None) -> KsqlClient:
     """A client of the named server, or of the one in the settings."""
+    if not has_settings():
+        return KsqlClient(server or LOCAL_SERVER)
+    from opensea_metrics.deploy.config import Settings
+
     settings = Settings()
     access = Access(
         user=settings.ksqldb_user,
@@ -36,15 +41,17 @@ def client(server: str | None) -> KsqlClient:
 def site(timeout: float | None = None) -> Site:
     """What a run needs besides the files, from the settings."""
     from opensea_metrics.deploy.commands import Site
-    from opensea_metrics.producer.settings import KafkaSettings
     from opensea_metrics.udfs import registry
 
-    by_broker = Settings().delete_by_broker
-    settings_site = Site(
-        functions=registry.Checksums(),
-        delete_by_broker=by_admin(KafkaSettings().client()) if by_broker else None,
-    )
+    settings_site = Site(functions=registry.Checksums(), delete_by_broker=_by_broker() if has_settings() else None)
     return settings_site if timeout is None else replace(settings_site, timeout=timeout)
+
+
+def _by_broker() -> DeleteByBroker | None:
+    from opensea_metrics.deploy.config import Settings
+    from opensea_metrics.producer.settings import KafkaSettings
+
+    return by_admin(KafkaSettings().client()) if Settings().delete_by_broker else None
 
 
 def by_admin(config: Client, timeout: float = 30.0) -> DeleteByBroker:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
+from urllib.request import getproxies
 
 import httpx
 
@@ -51,15 +52,15 @@ class Access:
         """True if a user, token, certificate or further headers could identify the client."""
         return bool(self.user or self.token or self.cert_file or self.headers)
 
-    def http(self) -> httpx.Client:
-        """A pool of connections. Raises AccessError if a file or a combination cannot be used."""
-        return limit_time(self._opened(httpx.Client))
+    def http(self, url: str) -> httpx.Client:
+        """A pool of connections to a server. Raises AccessError if a file or a combination cannot be used."""
+        return limit_time(self._opened(httpx.Client, url))
 
-    def async_http(self) -> httpx.AsyncClient:
+    def async_http(self, url: str) -> httpx.AsyncClient:
         """The same for asyncio, without limits on the time of a reply."""
-        return self._opened(httpx.AsyncClient)
+        return self._opened(httpx.AsyncClient, url)
 
-    def _opened(self, kind: type[_AnyClient]) -> _AnyClient:
+    def _opened(self, kind: type[_AnyClient], url: str) -> _AnyClient:
         if self.token is not None and self.user is not None:
             raise AccessError("give either a user and password or a token, not both")
         # Only gzip can be unpacked within limits.
@@ -72,16 +73,17 @@ class Access:
                 raise AccessError(f"header {name!r} has characters that HTTP forbids")
         auth = (self.user, self.password or "") if self.user is not None else None
         try:
-            return kind(auth=auth, headers=headers, verify=self._tls())
+            return kind(auth=auth, headers=headers, verify=self._tls(url))
         except ValueError:  # the message would show the proxy's URL
             raise AccessError(
                 "the proxy that HTTP_PROXY, HTTPS_PROXY or ALL_PROXY names cannot be used: "
                 "give http://host:port, or name this server in NO_PROXY"
             ) from None
 
-    def _tls(self) -> ssl.SSLContext:
+    def _tls(self, url: str) -> ssl.SSLContext:
         if self.ca_file is None and self.cert_file is None and self.pinned_file is None:
-            return _default_tls()
+            is_plain = url.startswith("http:") and not getproxies()  # a proxy may use TLS
+            return _trusting_nobody() if is_plain else _default_tls()
         trusted = self.pinned_file or self.ca_file
         try:
             context = ssl.create_default_context(cafile=trusted)
@@ -106,8 +108,13 @@ class Access:
 
 @functools.cache
 def _default_tls() -> ssl.SSLContext:
-    """Trusts the usual certificates, or those of SSL_CERT_FILE. Reading them takes 20 ms, so they are read once."""
+    """Trusts the usual certificates, or those of SSL_CERT_FILE. Reading them takes 30 ms, so they are read once."""
     return httpx.create_ssl_context()
+
+
+def _trusting_nobody() -> ssl.SSLContext:
+    """For connections without TLS. Without any context, httpx would read the usual certificates."""
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 def server_address(url: str) -> tuple[str, tuple[str, str] | None]:

@@ -43,7 +43,7 @@ class Transport:
         self.url, user = server_address(url)
         self._timeout = timeout
         self.access = access.as_user(*user) if user else access
-        http = self.access.http()
+        http = self.access.http(self.url)
         self._commands = api(self.url, http, httpx.Timeout(timeout), ROWS_BYTES)
         # A push query may be silent for hours.
         self._pushes = api(self.url, http, httpx.Timeout(timeout, read=None), math.inf)

@@ -94,7 +94,7 @@ class ServerTables:
     def push(self, text: str, reset: str = "latest") -> AsyncGenerator[Values | None, None]:
         """The rows of a push query: see :func:`push`."""
         if self._http is None:  # one client for all queries, because each loads 1 MB of certificates
-            self._http = self.client.access.async_http()
+            self._http = self.client.access.async_http(self.client.url)
         return push(self._http, self.client.url, text, reset)
 
     async def names(self) -> frozenset[str]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from opensea_metrics.core.errors import SqlError
@@ -90,10 +91,11 @@ class Engine(Rounds):
             after = after or applied(before, statement, number)
             if after is before:
                 return StatementOutcome(number - 1, effects.unchanged(statement, before))
+            partitions = {name: topic.partitions for name, topic in self._declared.items()}
             for name in after.queries.keys() - before.queries.keys():
                 # A query that reads only later records needs to know the files that exist now.
                 for source in after.queries[name].analysis.sources:
-                    self.register.discover(self._cursor, source.topic, self._readers(source.topic))
+                    self.register.discover(self._cursor, source.topic, self._readers(source.topic), partitions)
             with transaction(self._cursor):
                 message, query_id = effects.carry_out(
                     self._cursor, statement, self._topics(), after, properties
@@ -102,7 +104,7 @@ class Engine(Rounds):
             self.catalog, self._next = after, number + 1
             self._places.forget()
             self.health.keep_only(after.queries)
-            if statement.kind not in (Kind.CREATE_STREAM, Kind.CREATE_TABLE):
+            if effects.changes_logs(before, after):
                 self._logs = log_tables.logs(self._cursor)
             self._declared = metastore.declared_topics(self._cursor)
             if query_id:
@@ -127,7 +129,7 @@ class Engine(Rounds):
         with self._turn:
             self._check()
             self._last_statement = time.monotonic()
-            with transaction(self._cursor):
+            with self._inserting():
                 effects.insert(self._cursor, statements, self._topics())
             for name in {statement.name or "": None for statement in statements}:
                 self._note_inserted(self.catalog.sources[name])
@@ -139,9 +141,19 @@ class Engine(Rounds):
             current = self.catalog.sources.get(source.name)
             if current is None or (current.topic, current.columns) != (source.topic, source.columns):
                 raise SqlError(f"{source.name} was dropped or replaced while rows were inserted into it")
-            with transaction(self._cursor):
+            with self._inserting():
                 self.topic(source.topic).append(self._cursor, records)
             self._note_inserted(source)
+
+    @contextmanager
+    def _inserting(self) -> Iterator[None]:
+        """A transaction that inserts records."""
+        try:
+            with transaction(self._cursor):
+                yield
+        except BaseException:
+            self._record_ends.clear()
+            raise
 
     def _note_inserted(self, source: Source) -> None:
         self._feed(source.topic)

@@ -75,6 +75,7 @@ class EngineState:
         self._behind: set[str] = set()
         self.register = Register(self.root)
         self._counts: dict[tuple[str, int, int], Counts] = {}
+        self._record_ends: dict[str, dict[int, int]] = {}
         self._places = KnownPositions()
         try:
             self.catalog, self._next = metastore.load(self._cursor)
@@ -168,7 +169,13 @@ class EngineState:
 
     def _topics(self, catalog: Catalog | None = None) -> StoredTopics:
         return StoredTopics(
-            catalog or self.catalog, self._logs, self.register, self._declared, self._counts, self._with_records
+            catalog or self.catalog,
+            self._logs,
+            self.register,
+            self._declared,
+            self._counts,
+            self._with_records,
+            record_ends=self._record_ends,
         )
 
     def _feed(self, topic: str) -> None:

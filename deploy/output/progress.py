@@ -15,7 +15,7 @@ from rich.table import Column
 
 from opensea_metrics.deploy.migrations.run.progress import CatchUpProgress, StepProgress
 from opensea_metrics.deploy.output.console import console, shown, time_text
-from opensea_metrics.deploy.output.plain import one_line
+from opensea_metrics.deploy.output.plain import one_line, say
 
 if TYPE_CHECKING:  # loads the embedded server, which runs of migrations do not need
     from opensea_metrics.deploy.embedded.activity import Activity
@@ -56,7 +56,7 @@ class Reporter(AbstractContextManager["Reporter"]):
         self._queries.clear()
         if step.seconds is not None and self._lists_steps:
             line = f"V{step.version:03} {step.name}  {step.number}/{step.total}  {step.label}"
-            self._console.print(shown(f"{line}  {step.seconds:.1f} s"))
+            self._print(f"{line}  {step.seconds:.1f} s")
         done = step.position - (step.seconds is None)
         self._show(f"V{step.version:03} {step.label}", done, step.count)
 
@@ -99,7 +99,13 @@ class Reporter(AbstractContextManager["Reporter"]):
         if done or now - self._said.get(query.query_id, -EVERY) >= EVERY:
             self._said[query.query_id] = now
             line = f"{query.query_id} catches up: {query.consumed} of {query.end} records"
+            self._print(line)
+
+    def _print(self, line: str) -> None:
+        if self._console.is_terminal:
             self._console.print(shown(line))
+        else:
+            say(line, stderr=True)  # rich takes 0.5 ms for a line
 
 
 class ServerStatusLine:

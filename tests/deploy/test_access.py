@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import shutil
 import ssl
 import subprocess
@@ -17,9 +18,10 @@ import pytest
 
 from opensea_metrics.deploy.cli import options, server_access
 from opensea_metrics.deploy.client import Access, AccessError, KsqlClient, ServerUnreachable
+from opensea_metrics.deploy.client import access as access_module
 from opensea_metrics.deploy.client.client import KsqlClient as Client
 from opensea_metrics.deploy.config import Settings
-from opensea_metrics.producer.environment import SettingsError
+from opensea_metrics.producer.environment import SettingsError, variable
 
 INFO = {"KsqlServerInfo": {"version": "7.9.1", "ksqlServiceId": "x", "serverStatus": "RUNNING"}}
 Serve = Callable[[ssl.SSLContext | None], tuple[str, list[dict[str, str]]]]
@@ -73,6 +75,23 @@ def test_a_bearer_token_and_headers(serve: Serve) -> None:
     assert (seen[0]["authorization"], seen[0]["x-tenant"]) == ("Bearer t0ken", "nft")
 
 
+def test_certificates_are_read_only_for_tls(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client without TLS trusts nobody, so reading the usual certificates would only cost time."""
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    url, _ = serve(None)
+    plain = access_module._trusting_nobody()
+    monkeypatch.setattr(access_module, "_default_tls", lambda: pytest.fail("the certificates were read"))
+    KsqlClient(url).info()
+    assert (plain.check_hostname, plain.verify_mode, plain.get_ca_certs()) == (True, ssl.CERT_REQUIRED, [])
+    for server, proxy in (("https://a", None), (url, "https://b")):
+        if proxy is not None:
+            monkeypatch.setenv("HTTP_PROXY", proxy)
+        with pytest.raises(pytest.fail.Exception, match="the certificates were read"):
+            KsqlClient(server)
+
+
 def test_either_user_or_token() -> None:
     with pytest.raises(AccessError, match="not both"):
         KsqlClient("http://a", access=Access(user="anna", token="t0ken"))
@@ -88,6 +107,23 @@ def test_nothing_is_shown() -> None:
     said = f"{client!r} {access!r} {caught.value} {caught.value!r} {wrong.value}"
     for secret in ("s3cret", "k3y", "h3ader", "pa55", "anna", "bert"):
         assert secret not in said
+
+
+def test_without_variables_all_settings_have_their_defaults(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Without them, commands do not import the classes of settings. So each variable must be noticed."""
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.upper().startswith(("OPENSEA_METRICS_", "KSQLDB_URL"))]:
+        monkeypatch.delenv(name)
+    client, settings = server_access.client(None), Settings()
+    assert (client.url, client.access, server_access.site().delete_by_broker) == (settings.ksqldb_url, Access(), None)
+    assert not settings.delete_by_broker
+    assert options.data_dir() == settings.data_dir
+    for field, info in Settings.model_fields.items():
+        for name in getattr(info.validation_alias, "choices", [variable(Settings, field)]):
+            monkeypatch.setenv(name, "x")
+            assert options.has_settings(), name
+            monkeypatch.delenv(name)
+            assert not options.has_settings()
 
 
 def test_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from opensea_metrics.deploy.embedded.queries import aggregation
+from opensea_metrics.deploy.embedded.queries import aggregation, lifecycle
 from opensea_metrics.deploy.embedded.queries.families import absorb
 from opensea_metrics.deploy.embedded.queries.members import Member, families_of, sliced
 from opensea_metrics.deploy.embedded.topics import state_rows
@@ -144,3 +144,19 @@ def test_without_slices(columns: str, windows: tuple[str, ...]) -> None:
 def test_only_windows_and_sources_differ_in_a_family() -> None:
     counts, sums = members("g, COUNT(*) AS c", WINDOWS[:2]), members("g, SUM(v) AS s", WINDOWS[:1])
     assert list(families_of([*counts, *sums])) == [counts, sums]
+
+
+def test_duckdb_resolves_one_query_of_all_that_differ_only_in_the_numbers_of_their_windows() -> None:
+    class Resolving:
+        def execute(self, sql: str) -> None:
+            resolved.append(sql)
+
+    resolved: list[str] = []
+    checked: list[Query] = []
+    for query in [*queries(COLUMNS), *queries(f"{COLUMNS}, MAX(v) AS high", WINDOWS[:2]), *queries(COLUMNS)]:
+        lifecycle.check(Resolving(), query, "T", checked)  # type: ignore[arg-type]
+        checked.append(query)
+    texts = [sql.replace(" ", "") for sql in resolved]
+    assert len(texts) == 3
+    assert ["generate_series" in sql or "range(" in sql for sql in texts] == [False, True, False]
+    assert ['"HIGH"' in sql for sql in texts] == [False, False, True]

@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
+from opensea_metrics.deploy.embedded.statements import effects
 from opensea_metrics.deploy.embedded.topics import partitioner
 from opensea_metrics.sql.language.catalog.catalog import Catalog
 from opensea_metrics.sql.language.catalog.changes import applied
@@ -141,6 +143,25 @@ def test_a_key_is_hashed_as_its_format_writes_it(
 ) -> None:
     partition = partitioner.partition(source(columns, key_format), key, 1_000)
     assert partition == partitioner.murmur2(encoded) % 2**31 % 1_000
+
+
+def test_offsets_have_no_gap_after_a_failed_insert(server: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
+    insert = "INSERT INTO s VALUES ('x');"
+    created = "CREATE STREAM s (v VARCHAR) WITH (KAFKA_TOPIC='s', VALUE_FORMAT='JSON', PARTITIONS=1);"
+    server.done(created + insert)
+
+    def failing(*given: Any) -> None:
+        effects_insert(*given)
+        raise duckdb.Error("the disk is full")
+
+    effects_insert = effects.insert
+    with monkeypatch.context() as patched:
+        patched.setattr(effects, "insert", failing)
+        assert server.run(insert)[1] == 500
+    server.done(insert)
+    assert [row["O"] for row in server.ask("SELECT ROWOFFSET AS o FROM s;")] == [0, 1]
+    server.done("DROP STREAM s DELETE TOPIC;" + created + insert)
+    assert [row["O"] for row in server.ask("SELECT ROWOFFSET AS o FROM s;")] == [0]
 
 
 def test_records_keep_partition_and_offset_through_streams(server: Inside) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import duckdb
 
 from opensea_metrics.deploy.embedded import failures
@@ -12,16 +14,21 @@ from opensea_metrics.sql.language.catalog.catalog import Catalog, Query
 from opensea_metrics.sql.language.lowering.duckdb import groupings, selects
 
 
-def check(cursor: duckdb.DuckDBPyConnection, query: Query, sink_topic: str) -> None:
+def check(
+    cursor: duckdb.DuckDBPyConnection, query: Query, sink_topic: str, checked: Iterable[Query] = ()
+) -> None:
     """Let DuckDB resolve the lowered SQL of a query that :mod:`sql.language.lowering.support` accepts.
 
-    Raises SqlError if DuckDB refuses it, which is a fault of the server.
+    Raises SqlError if DuckDB refuses it, which is a fault of the server. ``checked`` are queries that have passed this
+    check. A query whose SQL differs from theirs only in the numbers of its window passes it too.
     """
     analysis, nothing = query.analysis, feeds.nothing(query.analysis.source)
     if analysis.is_ordered:
         moving.check(cursor, query, sink_topic)
         return
     if analysis.is_aggregation:
+        if _form(query) in (_form(other) for other in checked if _is_plain(other)):
+            return
         parts = groupings.grouping(analysis)
         merged = parts.merge(f"SELECT 0 AS _src, * FROM ({parts.partial(nothing, None)})")
         sql = parts.finish(f"SELECT *, 0 AS _off FROM ({merged})")
@@ -31,6 +38,18 @@ def check(cursor: duckdb.DuckDBPyConnection, query: Query, sink_topic: str) -> N
         cursor.execute(f"DESCRIBE {sql}")
     except duckdb.Error as error:
         raise failures.unreadable(error, analysis.statement.place) from error
+
+
+def _is_plain(query: Query) -> bool:
+    return query.analysis.is_aggregation and not query.analysis.is_ordered
+
+
+def _form(query: Query) -> object:
+    """All that the SQL of an aggregation consists of, except for the numbers of its window."""
+    parts, source, window = groupings.grouping(query.analysis), query.analysis.source, query.analysis.window
+    kind = window and (window.kind, window.advance == window.size)
+    sql = parts.key_sql, parts.aggregates, parts.columns_sql, parts.where_sql, parts.having_sql
+    return *sql, source.columns, source.window is None, kind
 
 
 def begin(cursor: duckdb.DuckDBPyConnection, query: Query, catalog: Catalog) -> None:

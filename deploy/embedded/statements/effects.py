@@ -46,7 +46,7 @@ def check(
         _values(cursor, statement, before)
     for query in after.queries.values():
         if query.id not in before.queries:
-            lifecycle.check(cursor, query, after.sources[query.sink].topic)
+            lifecycle.check(cursor, query, after.sources[query.sink].topic, before.queries.values())
 
 
 def carry_out(
@@ -96,6 +96,16 @@ def carry_out(
         case _:
             _end_queries(cursor, topics, after)
             return "Query terminated.", None
+
+
+def changes_logs(before: Catalog, after: Catalog) -> bool:
+    """True if :func:`carry_out` may have created or deleted tables of logs.
+
+    A query over one stream writes its log's first table together with its first rows.
+    """
+    started = [query for name, query in after.queries.items() if name not in before.queries]
+    is_less = not (before.queries.keys() <= after.queries.keys() and before.sources.keys() <= after.sources.keys())
+    return is_less or any(query.analysis.is_ordered for query in started)
 
 
 def unchanged(statement: Statement, catalog: Catalog) -> str:

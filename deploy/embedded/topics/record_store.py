@@ -31,26 +31,28 @@ def append(
     topic: str,
     records: Sequence[TopicRecord],
     floors: Mapping[int, int],
-) -> None:
-    """Add records to a topic in their order, within the caller's transaction.
+    known: Mapping[int, int] | None = None,
+) -> dict[int, int]:
+    """Add records to a topic in their order, within the caller's transaction. Returns the topic's :func:`ends` then.
 
-    ``floors`` are the smallest offsets that the new records may have, by partition.
+    ``floors`` are the smallest offsets that the new records may have, by partition. ``known`` are the topic's ends
+    before, if the caller knows them.
     """
     times, keys, values, partitions = zip(*records, strict=True)
-    following = ends(cursor, topic)
+    following = ends(cursor, topic) if known is None else dict(known)
     offsets = []
     for partition in partitions:
         offsets.append(max(following.get(partition, 0), floors.get(partition, 0)))
         following[partition] = offsets[-1] + 1
     cursor.execute(
-        "INSERT INTO meta.records SELECT $topic, nextval('meta.record_numbers'), * FROM ("
-        "SELECT unnest($partitions::INTEGER[]), unnest($offsets::BIGINT[]), unnest($times::BIGINT[]),"
-        " unnest($keys::VARCHAR[]), unnest($values::VARCHAR[]))",
+        "INSERT INTO meta.records SELECT $topic, nextval('meta.record_numbers'), unnest($partitions::INTEGER[]),"
+        " unnest($offsets::BIGINT[]), unnest($times::BIGINT[]), unnest($keys::VARCHAR[]), unnest($values::VARCHAR[])",
         {
             "topic": topic, "partitions": partitions, "offsets": offsets,
             "times": times, "keys": keys, "values": values,
         },
     )  # fmt: skip
+    return following
 
 
 def between(low: Mapping[int, int], high: Mapping[int, int]) -> str:

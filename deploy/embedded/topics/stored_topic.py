@@ -46,6 +46,8 @@ class StoredTopics:
     ``declared`` are the topics that statements have created. ``with_records`` are the topics that may have records in
     the table of records; None means any. ``counts`` caches the counts of feeds of rows, because clients that wait for
     queries to catch up ask repeatedly. ``ends`` has known ends of feeds: see :meth:`KnownPositions.known_ends`.
+    ``record_ends`` remembers where the inserted records of a topic end, because a request may insert only one record.
+    Whoever rolls back a transaction that inserts records must clear it.
     """
 
     catalog: Catalog
@@ -55,6 +57,7 @@ class StoredTopics:
     counts: dict[tuple[str, int, int], Counts] = field(default_factory=dict)
     with_records: set[str] | None = None
     ends: Mapping[str, int] = field(default_factory=dict)
+    record_ends: dict[str, dict[int, int]] = field(default_factory=dict)
 
     def topic(self, name: str) -> RecordTopic:
         """The topic with this name."""
@@ -169,7 +172,8 @@ class StoredTopic:
     def append(self, cursor: duckdb.DuckDBPyConnection, records: Sequence[TopicRecord]) -> None:
         if self.all.with_records is not None:
             self.all.with_records.add(self.name)
-        record_store.append(cursor, self.name, records, self.all.register.offsets(self.name))
+        known, floors = self.all.record_ends, self.all.register.offsets(self.name)
+        known[self.name] = record_store.append(cursor, self.name, records, floors, known.get(self.name))
 
     def ensure(
         self,
@@ -184,6 +188,7 @@ class StoredTopic:
 
     def delete(self, cursor: duckdb.DuckDBPyConnection) -> None:
         """Delete the topic. Files of the archive stay, because the server did not create them."""
+        self.all.record_ends.pop(self.name, None)
         cursor.execute("DELETE FROM meta.topics WHERE name = ?", [self.name])
         record_store.delete(cursor, self.name)
         log_tables.delete_logs(cursor, self.name)

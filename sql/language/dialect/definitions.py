@@ -7,10 +7,10 @@ from sqlglot.tokenizer_core import Token, TokenType
 
 from opensea_metrics.core.quoting import ksqldb_text
 from opensea_metrics.sql.language.dialect import expressions as node
-from opensea_metrics.sql.language.dialect.queries import Queries
+from opensea_metrics.sql.language.dialect.repetitions import Repetitions
 
 
-class Definitions(Queries):
+class Definitions(Repetitions):
     """Reads the statements that create, fill, change or drop sources."""
 
     def _ksql_connector(self, first: Token) -> exp.Expression:

@@ -90,8 +90,8 @@ _TOKEN = re.compile(
       |[0-9]++[eE][+-][0-9]++
       |[0-9]++(?:[eE][0-9]++)?(?![A-Za-z0-9_@]))
     |(?P<word>[A-Za-z0-9_][A-Za-z0-9_@]*+)
-    |(?P<text>'(?:[^']|'')*+')
-    |(?P<name>`(?:[^`]|``)*+`|"(?:[^"]|"")*+")
+    |(?P<text>'[^']*+(?:''[^']*+)*+')
+    |(?P<name>`[^`]*+(?:``[^`]*+)*+`|"[^"]*+(?:""[^"]*+)*+")
     |(?P<sign>{"|".join(map(re.escape, sorted(_SIGNS, key=len, reverse=True)))})
     |(?P<unknown>.)""",
     re.DOTALL | re.VERBOSE,
@@ -124,8 +124,16 @@ class KsqlDBTokenizer(tokens.Tokenizer):
         """
         result: list[Token] = []
         line, begins = 1, 0
+        keywords = self.KEYWORDS
         for match in _TOKEN.finditer(sql):
             group, (start, end) = match.lastgroup, match.span()
+            if group == "word":
+                text = match[0]
+                upper = text.upper()
+                keyword = keywords.get(upper)
+                kind, text = (keyword, upper) if keyword else (TokenType.VAR, text)
+                result.append(Token(kind, text, line, start - begins + 1, start, end - 1))
+                continue
             if group != "layout":
                 kind, text = self._read(match)
                 result.append(Token(kind, text, line, start - begins + 1, start, end - 1))
@@ -140,9 +148,6 @@ class KsqlDBTokenizer(tokens.Tokenizer):
         match match.lastgroup:
             case "number":
                 return TokenType.NUMBER, f"0{text}" if text.startswith(".") else text
-            case "word":
-                keyword = self.KEYWORDS.get(text.upper())
-                return (keyword, text.upper()) if keyword else (TokenType.VAR, text)
             case "text":
                 return TokenType.STRING, text[1:-1].replace("''", "'")
             case "name":

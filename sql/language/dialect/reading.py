@@ -69,6 +69,9 @@ class Reading(parser.Parser):
             self.raise_error(f"Expecting {' '.join(words)}, found {self._here()}")
 
     def _name(self) -> exp.Identifier:
+        if self._curr.token_type == TokenType.VAR:  # sqlglot's reader looks for other kinds of names first
+            self._advance()
+            return self._identifier_expression(quoted=False)
         name = self._parse_id_var()
         if not isinstance(name, exp.Identifier):
             self.raise_error(f"Expecting a name, found {self._here()}")

@@ -45,10 +45,10 @@ def rewritten(tree: exp.Expression, change: Callable[[exp.Expression], exp.Expre
     def begun(part: exp.Expression) -> exp.Expression:
         copy = part.__class__()
         copy.args = dict(part.args)
-        if part.meta:
-            copy.meta.update(part.meta)
+        if meta := part.meta:
+            copy.meta.update(meta)
         changed = change(copy)
-        if changed is copy:
+        if changed is copy and type(copy) not in _LEAVES:
             pending.append(copy)
         return changed
 

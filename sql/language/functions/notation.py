@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from opensea_metrics.core.types import (
     BIGINT,
@@ -52,7 +53,7 @@ class Variation:
     parameters: tuple[VariationParameter, ...]
     result: KsqlType
 
-    @property
+    @cached_property
     def rank(self) -> tuple[bool, int, int, bool]:
         """The order of variations: a call selects the greatest variation that fits."""
         return (

@@ -1,0 +1,62 @@
+"""Calls that a statement repeats are read once. Their syntax trees are those of calls that are read again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from opensea_metrics.core.errors import SqlError
+from opensea_metrics.sql.language.dialect import repetitions, rewriting
+from opensea_metrics.sql.language.project.project import load_project
+from opensea_metrics.sql.language.statements.parser import parse_statement
+
+CALL = "CONCAT(a, `b`, 'c', TRANSFORM(d, x => x + 1.5), CASE WHEN e THEN -f END, +g, CAST(h AS DECIMAL(3, 1)))"
+TEXTS = [
+    f"SELECT {CALL} AS a,\n  UCASE({CALL}) AS b, {CALL}->c[1]->d FROM s WHERE {CALL} = 'x' EMIT CHANGES;",
+    f"SELECT {CALL}, COALESCE({CALL}, {CALL.lower()}, {CALL.replace(' ', '  ')}) FROM s EMIT CHANGES;",
+    f"SELECT {CALL}, {CALL} OVER (a) FROM s;",
+    f"SELECT {CALL}, {CALL}({CALL}) FROM s;",
+    f"SELECT {CALL}, x.{CALL}, 'a' LIKE {CALL} FROM s;",
+    f"SELECT {CALL}, {CALL[:-1]} FROM s;",
+    f"SELECT {CALL}, {CALL[:-1]}, ) FROM s;",
+    f"SELECT {CALL}, f({CALL}, MAP(), MAP(a := {CALL})) FROM s;",
+]
+
+
+@pytest.fixture
+def texts() -> list[str]:
+    project = load_project(None, None)
+    return TEXTS + [statement.text for file in project.migrations for statement in file.statements]
+
+
+def reading(text: str) -> Any:
+    """All nodes of a statement with their parents and the offsets in the text, or its error with the place."""
+    try:
+        tree = parse_statement(text).ast
+    except SqlError as error:
+        return str(error)
+    return [
+        (repr(node), repr(node.parent), node.arg_key, node.index, node.meta.get("start"), node.meta.get("end"))
+        for node in rewriting.nodes(tree)
+    ]
+
+
+def test_copies_are_what_a_second_reading_gives(texts: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    outcomes = []
+    for lengths in (repetitions._LENGTHS, range(10**9), range(0)):
+        monkeypatch.setattr(repetitions, "_LENGTHS", lengths)
+        outcomes.append([reading(text) for text in texts])
+    assert outcomes[0] == outcomes[1] == outcomes[2]
+
+
+def test_a_repetition_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    copies: list[object] = []
+
+    def noted(*given: Any) -> Any:
+        copies.append(given)
+        return rewriting.rewritten(*given)
+
+    monkeypatch.setattr(repetitions, "rewritten", noted)
+    parse_statement(f"SELECT {CALL} AS a, LCASE({CALL}) AS b, UCASE({CALL}) AS c FROM s EMIT CHANGES;")
+    assert len(copies) == 2
