@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -18,11 +19,19 @@ from tests.docs.markdown import ROOT
 from tests.docs.reference import FOLDER, MEANINGS, PAGES, REST, catalog, routes
 
 
-@pytest.mark.parametrize("name", PAGES)
-def test_a_page_is_what_the_code_says(name: str) -> None:
+@pytest.fixture(scope="module")
+def generated() -> dict[str, str]:
+    """All pages, by name."""
     # In a process of its own, because commands that other tests run change what typer knows of their options.
-    program = f"from tests.docs.reference import PAGES; print(PAGES[{name!r}]().rstrip(chr(10)))"
-    page = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    program = "import json; from tests.docs.reference import PAGES; print(json.dumps({n: PAGES[n]() for n in PAGES}))"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    pages: dict[str, str] = json.loads(done.stdout)
+    return pages
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_is_what_the_code_says(generated: dict[str, str], name: str) -> None:
+    page = generated[name].rstrip("\n") + "\n"
     assert (FOLDER / name).read_text(encoding="utf-8") == page, "run: make docs"
 
 
