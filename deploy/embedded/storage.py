@@ -13,7 +13,7 @@ import duckdb
 
 from opensea_metrics.core.database import open_database
 from opensea_metrics.core.errors import OpenSeaMetricsError, os_reason
-from opensea_metrics.core.quoting import quoted
+from opensea_metrics.core.quoting import quoted, text
 from opensea_metrics.sql.language.lowering.duckdb.setup import SETUP, register_functions
 from opensea_metrics.udfs import duckdb as udfs
 
@@ -165,14 +165,11 @@ class Storage:
         query = self._database.execute
         ((size,),) = query("SELECT block_size FROM pragma_database_size()").fetchall()
         names = query("SELECT schema_name, table_name FROM duckdb_tables() WHERE NOT temporary").fetchall()
-        blocks = 0
-        for schema, table in names:
-            ((last,),) = query(
-                "SELECT max(greatest(block_id, coalesce(list_max(additional_block_ids), -1)))"
-                " FROM pragma_storage_info(?) WHERE persistent",
-                [f"{quoted(schema)}.{quoted(table)}"],
-            ).fetchall()
-            blocks = max(blocks, 0 if last is None else last + 1)
+        segments = (f"FROM pragma_storage_info({text(f'{quoted(schema)}.{quoted(table)}')})" for schema, table in names)
+        ((blocks,),) = query(
+            "SELECT coalesce(max(greatest(block_id, coalesce(list_max(additional_block_ids), -1))) + 1, 0)"
+            f" FROM ({' UNION ALL '.join(segments)}) WHERE persistent"
+        ).fetchall()
         if present < (needed := _HEADERS + blocks * size):
             raise duckdb.IOException(f"it has {present:,} bytes, and its tables need {needed:,}")
 
