@@ -21,7 +21,12 @@ TEXTS = [
     f"SELECT {CALL}, {CALL[:-1]} FROM s;",
     f"SELECT {CALL}, {CALL[:-1]}, ) FROM s;",
     f"SELECT {CALL}, f({CALL}, MAP(), MAP(a := {CALL})) FROM s;",
+    f"SELECT +{CALL}, {CALL}, f(+{CALL}, {CALL}) FROM s;",
+    f"SELECT MAP({CALL[:-1]},) := {CALL[:-1]},)) FROM s;",
 ]
+
+
+MARKS = ("start", "end", "is_signed", "is_written", "is_field_access")
 
 
 @pytest.fixture
@@ -31,13 +36,13 @@ def texts() -> list[str]:
 
 
 def reading(text: str) -> Any:
-    """All nodes of a statement with their parents and the offsets in the text, or its error with the place."""
+    """All nodes of a statement with their parents, places and marks, or its error with the place."""
     try:
         tree = parse_statement(text).ast
     except SqlError as error:
         return str(error)
     return [
-        (repr(node), repr(node.parent), node.arg_key, node.index, node.meta.get("start"), node.meta.get("end"))
+        (repr(node), repr(node.parent), node.arg_key, node.index, [node.meta.get(name) for name in MARKS])
         for node in rewriting.nodes(tree)
     ]
 

@@ -53,9 +53,13 @@ class Repetitions(Queries):
         if text in self._read_calls:
             offset, call = self._read_calls[text]
             self._advance(end + 1 - begin)
-            return self._parse_window(rewritten(call, lambda part: _moved(part, first.start - offset)))
+            copy = rewritten(call, lambda part: _moved(part, first.start - offset))
+            copy.meta.pop("is_signed", None)  # the sign before the earlier call
+            return self._parse_window(copy)
         read = super()._parse_function_call(functions, optional_parens=optional_parens)
-        if self._index == end + 1 and isinstance(read, exp.Anonymous) and len(self._read_calls) < _MOST:
+        # After a last comma, sqlglot looks at the token behind the bracket.
+        is_whole = self._index == end + 1 and self._tokens[end - 1].token_type != TokenType.COMMA
+        if is_whole and isinstance(read, exp.Anonymous) and len(self._read_calls) < _MOST:
             self._read_calls[text] = first.start, read
         return read
 
