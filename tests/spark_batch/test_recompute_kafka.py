@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +131,10 @@ def test_the_rows_are_those_of_the_stream(
     source = str(data / "topics/OpenSeaRawEvents")
     assert run(monkeypatch, *COMMAND, "--source", source, "--engine", engine) == 0
     for topic in TOPICS:
-        rows = committed(broker, topic)
+        end = time.monotonic() + 30
+        # A busy broker marks records as committed after it has confirmed the transaction.
+        while not (rows := committed(broker, topic)) and time.monotonic() < end:
+            time.sleep(0.2)
         found, expected = keyed(rows), keyed(streamed[topic])
         assert len(found) == len(rows) > 100
         # A stream keeps the rows of entries that a top list held for a time.
