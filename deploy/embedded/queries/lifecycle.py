@@ -27,7 +27,7 @@ def check(
         moving.check(cursor, query, sink_topic)
         return
     if analysis.is_aggregation:
-        if _form(query) in (_form(other) for other in checked if _is_plain(other)):
+        if _form(query) in (_form(other) for other in checked if other.analysis.is_plain_aggregation):
             return
         parts = groupings.grouping(analysis)
         merged = parts.merge(f"SELECT 0 AS _src, * FROM ({parts.partial(nothing, None)})")
@@ -38,10 +38,6 @@ def check(
         cursor.execute(f"DESCRIBE {sql}")
     except duckdb.Error as error:
         raise failures.unreadable(error, analysis.statement.place) from error
-
-
-def _is_plain(query: Query) -> bool:
-    return query.analysis.is_aggregation and not query.analysis.is_ordered
 
 
 def _form(query: Query) -> object:

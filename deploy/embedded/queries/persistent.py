@@ -85,20 +85,16 @@ def together(catalog: Catalog, queries: Sequence[Query]) -> list[Query]:
     These are aggregations, none of which reads what another one writes.
     """
     first, *others = queries
-    if not _is_plain_aggregation(first):
+    if not first.analysis.is_plain_aggregation:
         return [first]
     chosen, ids, above = [first], {first.id}, catalog.above(first)
-    for query in filter(_is_plain_aggregation, others):
+    for query in (other for other in others if other.analysis.is_plain_aggregation):
         reads = catalog.above(query)
         if query.id not in above and not reads & ids:
             chosen.append(query)
             ids.add(query.id)
             above |= reads
     return chosen
-
-
-def _is_plain_aggregation(query: Query) -> bool:
-    return query.analysis.is_aggregation and not query.analysis.is_ordered
 
 
 def _changed(

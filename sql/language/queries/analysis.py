@@ -129,6 +129,11 @@ class Analysis:
         return bool(self.joined) or self.source.is_table
 
     @property
+    def is_plain_aggregation(self) -> bool:
+        """True for an aggregation of the records of one stream."""
+        return self.is_aggregation and not self.is_ordered
+
+    @property
     def gives_table(self) -> bool:
         """True if the result is a table."""
         return self.is_aggregation or all(source.is_table for source in self.sources)
