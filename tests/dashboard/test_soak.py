@@ -28,12 +28,16 @@ COMMAND = [sys.executable, "-c", "from opensea_metrics.deploy import cli; cli.ma
 
 
 class Reader(threading.Thread):
-    """A page without a browser. ``sales`` are those of the window at START, as the page knows them."""
+    """A page without a browser. ``sales`` are those of the window at START, as the page knows them.
+
+    It reads until it knows all sales, and at most until ``end``, a time of the monotonic clock in seconds.
+    """
 
     def __init__(self, url: str, end: float) -> None:
         super().__init__()
         self._url, self._end = url, end
         self.sales: int | None = None
+        self.all_sales: int | None = None
 
     def run(self) -> None:
         with httpx.stream("GET", self._url, timeout=30) as reply:
@@ -43,7 +47,7 @@ class Reader(threading.Thread):
                     name = line.removeprefix("event: ")
                 elif line.startswith("data: ") and name == "market":
                     self._take(orjson.loads(line.removeprefix("data: ")))
-                if time.monotonic() > self._end:
+                if (self.all_sales is not None and self.sales == self.all_sales) or time.monotonic() > self._end:
                     return
 
     def _take(self, message: dict[str, Any]) -> None:
@@ -74,7 +78,7 @@ def test_twenty_pages_do_not_make_the_dashboard_grow(tmp_path: Path) -> None:
             begun = time.monotonic()
             views = ("sort=usd", "sort=sales", "find=o", "range=1h")
             readers = [
-                Reader(f"{address}/live/market?window=1_MINUTE&{views[n % len(views)]}", begun + SECONDS + 5)
+                Reader(f"{address}/live/market?window=1_MINUTE&{views[n % len(views)]}", begun + SECONDS + 120)
                 for n in range(PAGES)
             ]
             for reader in readers:
@@ -87,6 +91,8 @@ def test_twenty_pages_do_not_make_the_dashboard_grow(tmp_path: Path) -> None:
                 sizes.append(megabytes(process.pid))
                 time.sleep(0.5)
             wait_until_read(client, 60)
+            for reader in readers:
+                reader.all_sales = number
             for reader in readers:
                 reader.join()
             process.terminate()
