@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from opensea_metrics.deploy import commands
+from opensea_metrics.deploy.client import KsqlClient
 from tests.deploy.stub import Stub, Write
 
 
@@ -50,14 +52,26 @@ def stub() -> Iterator[Stub]:
 
 @contextmanager
 def migrated_server(data: Path) -> Iterator[str]:
-    """The URL of a server to migrate: the real one at KSQLDB_URL if that is set, else an embedded one over ``data``."""
+    """The URL of a server to migrate: the real one at KSQLDB_URL if that is set, else an embedded one over ``data``.
+
+    Nothing is applied there at first. On the real one, nothing is applied afterwards either.
+    """
     if url := os.environ.get("KSQLDB_URL"):
+        _roll_back_all(url, data)
         yield url
+        _roll_back_all(url, data)
         return
     from opensea_metrics.deploy.embedded.server import running
 
     with running(data) as url:
         yield url
+
+
+def _roll_back_all(url: str, folder: Path) -> None:
+    """Undo all migrations, whichever tests have applied them. ``folder`` becomes a project without any."""
+    (folder / "migrations").mkdir(parents=True, exist_ok=True)
+    (folder / "settings.yml").write_text("{}\n", encoding="utf-8")
+    commands.rollback(KsqlClient(url), lambda _: True, root=folder, target=0)
 
 
 @pytest.fixture(scope="module")

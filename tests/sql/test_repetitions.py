@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from sqlglot import exp
 
 from opensea_metrics.core.errors import SqlError
 from opensea_metrics.sql.language.dialect import repetitions, rewriting
@@ -36,15 +37,27 @@ def texts() -> list[str]:
 
 
 def reading(text: str) -> Any:
-    """All nodes of a statement with their parents, places and marks, or its error with the place."""
+    """All nodes of a statement with their values, parents, places and marks, or its error with the place."""
     try:
         tree = parse_statement(text).ast
     except SqlError as error:
         return str(error)
+    nodes = list(rewriting.nodes(tree))
+    numbers = {id(node): number for number, node in enumerate(nodes)}
     return [
-        (repr(node), repr(node.parent), node.arg_key, node.index, [node.meta.get(name) for name in MARKS])
-        for node in rewriting.nodes(tree)
-    ]
+        (
+            type(node), {name: _shape(value) for name, value in node.args.items()}, numbers.get(id(node.parent)),
+            node.arg_key, node.index, [node.meta.get(name) for name in MARKS],
+        )
+        for node in nodes
+    ]  # fmt: skip
+
+
+def _shape(value: object) -> object:
+    """A value of a node. Nodes in it are in the list of all nodes."""
+    if isinstance(value, list):
+        return [_shape(item) for item in value]
+    return type(value) if isinstance(value, exp.Expr) else value
 
 
 def test_copies_are_what_a_second_reading_gives(texts: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
