@@ -49,18 +49,16 @@ def test_the_steps_of_reading_grow_with_the_text(unit: str, frame: str) -> None:
 
 @pytest.mark.parametrize("unit", HOSTILE, ids=repr)
 def test_variables_take_no_square_of_the_time(unit: str) -> None:
-    """Regular expressions have no steps that could be counted: CPU time, the least of three runs."""
+    """Regular expressions have no steps that could be counted: CPU time, if need be the least of three runs."""
 
     def seconds(size: int) -> float:
-        times = []
-        for _ in range(3):
-            begun = time.process_time()
-            read_variables(unit * (size // len(unit)))
-            times.append(time.process_time() - begun)
-        return max(min(times), 0.002)
+        begun = time.process_time()
+        read_variables(unit * (size // len(unit)))
+        return max(time.process_time() - begun, 0.002)
 
     # 16 in proportion, 256 of a square.
-    assert seconds(64_000) < 80 * seconds(4_000)
+    most = 80 * min(seconds(4_000) for _ in range(3))
+    assert any(seconds(64_000) < most for _ in range(3))
 
 
 def test_the_lines_of_a_text_are_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
