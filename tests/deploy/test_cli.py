@@ -103,7 +103,9 @@ def test_a_command_has_only_its_verb_and_the_list_of_the_others() -> None:
     app = cli.whole_app()
     verbs = set(get_group(app).commands)
     for verb in ("plan", "archive", ""):
-        commands = get_group(with_one(app, verb, SUMMARIES)).commands
+        one = with_one(app, verb, SUMMARIES)
+        assert len(one.registered_commands) + len(one.registered_groups) == len(SUMMARIES)
+        commands = get_group(one).commands
         assert set(commands) == verbs == SUMMARIES.keys()
         assert [name for name, command in commands.items() if command.params] == [verb] * (verb == "plan")
         inner = set(getattr(commands["archive"], "commands", ()))
