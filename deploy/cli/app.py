@@ -22,7 +22,7 @@ import typer
 from opensea_metrics.core.environment import may_be_set
 from opensea_metrics.core.errors import OpenSeaMetricsError, os_error_text
 from opensea_metrics.deploy.cli import verbs
-from opensea_metrics.deploy.cli.help import as_written, list_only
+from opensea_metrics.deploy.cli.help import as_written, with_one
 from opensea_metrics.deploy.output.plain import say, write_any_character
 
 INTERRUPTED = 130  # the exit code that shells use for Ctrl-C
@@ -64,7 +64,6 @@ def _verbs(
 
 def whole_app() -> typer.Typer:
     """The command with all its verbs."""
-    list_only(app, {})
     _load(None)
     return app
 
@@ -78,8 +77,8 @@ def _load(verb: str | None) -> None:
             as_written(group.typer_instance, f"{group.name} ")
 
 
-def _load_for(arguments: Sequence[str], environment: Mapping[str, str]) -> None:
-    """Register what a command line needs: one verb with its modules, or only the list of all verbs."""
+def _app_for(arguments: Sequence[str], environment: Mapping[str, str]) -> typer.Typer:
+    """The command with what a command line needs: one verb with its modules, or only the list of all verbs."""
     if "_OPENSEA_METRICS_COMPLETE" in environment:
         typed = environment.get("_TYPER_COMPLETE_ARGS", environment.get("COMP_WORDS", ""))
         arguments = typed.split()[1:]
@@ -100,7 +99,7 @@ def _load_for(arguments: Sequence[str], environment: Mapping[str, str]) -> None:
             if own := FunctionSettings().udfs:
                 os.environ[registry.VARIABLE] = own
         _load(verb)
-    list_only(app, verbs.SUMMARIES)
+    return with_one(app, verb, verbs.SUMMARIES)
 
 
 def main() -> None:
@@ -108,8 +107,7 @@ def main() -> None:
     write_any_character()
     code: int | str | None
     try:
-        _load_for(sys.argv[1:], os.environ)
-        app(prog_name=app.info.name)
+        _app_for(sys.argv[1:], os.environ)(prog_name=app.info.name)
     except (ChangesPending, FaultsShown):
         code = 2
     except OpenSeaMetricsError as error:

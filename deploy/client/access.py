@@ -82,8 +82,7 @@ class Access:
 
     def _tls(self, url: str) -> ssl.SSLContext:
         if self.ca_file is None and self.cert_file is None and self.pinned_file is None:
-            is_plain = url.startswith("http:") and not getproxies()  # a proxy may use TLS
-            return _trusting_nobody() if is_plain else _default_tls()
+            return default_tls(url)
         trusted = self.pinned_file or self.ca_file
         try:
             context = ssl.create_default_context(cafile=trusted)
@@ -106,9 +105,15 @@ class Access:
         return context
 
 
+def default_tls(url: str) -> ssl.SSLContext:
+    """Trusts the usual certificates, or those of SSL_CERT_FILE. They are not read for connections without TLS."""
+    is_plain = url.startswith("http:") and not getproxies()  # a proxy may use TLS
+    return _trusting_nobody() if is_plain else _usual_certificates()
+
+
 @functools.cache
-def _default_tls() -> ssl.SSLContext:
-    """Trusts the usual certificates, or those of SSL_CERT_FILE. Reading them takes 30 ms, so they are read once."""
+def _usual_certificates() -> ssl.SSLContext:
+    """Reading them takes 30 ms, so they are read once."""
     return httpx.create_ssl_context()
 
 

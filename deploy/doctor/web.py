@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import tenacity
 
+from opensea_metrics.deploy.client.access import default_tls
 from opensea_metrics.deploy.client.limits import limit_time, unpacked, until
 from opensea_metrics.deploy.doctor.checks import Unreachable
 from opensea_metrics.deploy.shapes import WrongShape, not_too_deep
@@ -72,7 +73,7 @@ def _body(address: str) -> tuple[int, bytes]:
     timeout = httpx.Timeout(TIMEOUT, connect=CONNECTING)
     with (
         until(time.monotonic() + TIMEOUT),
-        limit_time(httpx.Client(headers=headers, timeout=timeout)) as client,
+        limit_time(httpx.Client(headers=headers, timeout=timeout, verify=default_tls(address))) as client,
         client.stream("GET", address) as reply,
     ):
         return reply.status_code, b"".join(unpacked(reply, REPLY_BYTES))

@@ -21,6 +21,7 @@ from opensea_metrics.deploy.client import Access, AccessError, KsqlClient, Serve
 from opensea_metrics.deploy.client import access as access_module
 from opensea_metrics.deploy.client.client import KsqlClient as Client
 from opensea_metrics.deploy.config import Settings
+from opensea_metrics.deploy.doctor import web
 from opensea_metrics.producer.environment import SettingsError, variable
 
 INFO = {"KsqlServerInfo": {"version": "7.9.1", "ksqlServiceId": "x", "serverStatus": "RUNNING"}}
@@ -82,14 +83,17 @@ def test_certificates_are_read_only_for_tls(serve: Serve, monkeypatch: pytest.Mo
         monkeypatch.delenv(name.upper(), raising=False)
     url, _ = serve(None)
     plain = access_module._trusting_nobody()
-    monkeypatch.setattr(access_module, "_default_tls", lambda: pytest.fail("the certificates were read"))
+    monkeypatch.setattr(access_module, "_usual_certificates", lambda: pytest.fail("the certificates were read"))
     KsqlClient(url).info()
+    assert web.get(url, "info")
     assert (plain.check_hostname, plain.verify_mode, plain.get_ca_certs()) == (True, ssl.CERT_REQUIRED, [])
     for server, proxy in (("https://a", None), (url, "https://b")):
         if proxy is not None:
             monkeypatch.setenv("HTTP_PROXY", proxy)
         with pytest.raises(pytest.fail.Exception, match="the certificates were read"):
             KsqlClient(server)
+        with pytest.raises(pytest.fail.Exception, match="the certificates were read"):
+            web.get(server, "info")
 
 
 def test_either_user_or_token() -> None:

@@ -18,7 +18,7 @@ from typer.main import get_group
 from typer.testing import CliRunner
 
 from opensea_metrics.deploy import cli
-from opensea_metrics.deploy.cli.help import PENDING, as_written, name_of
+from opensea_metrics.deploy.cli.help import PENDING, as_written, name_of, with_one
 from opensea_metrics.deploy.cli.verbs import MODULES, SUMMARIES
 from opensea_metrics.deploy.client import KsqlClient
 from opensea_metrics.deploy.config import Settings
@@ -65,7 +65,8 @@ GROUPS = [
 
 @pytest.mark.parametrize("verb", [*VERBS, *GROUPS])
 def test_every_help_page_has_an_example_and_exit_codes(verb: str) -> None:
-    result = CliRunner(env={"COLUMNS": "200"}).invoke(cli.whole_app(), [*verb.split(), "--help"])
+    app = with_one(cli.whole_app(), verb.split()[0], {})
+    result = CliRunner(env={"COLUMNS": "200"}).invoke(app, [*verb.split(), "--help"])
     assert f"Example: opensea-metrics {verb}" in result.output
     two = f"2 {PENDING[verb]}, " if verb in PENDING else ""
     assert f"Exit codes: 0 done, 1 error, {two}130 Ctrl-C" in result.output
@@ -95,6 +96,21 @@ def test_a_list_of_verbs_loads_none(arguments: list[str]) -> None:
     loaded = set(run.stdout.splitlines()[-1].split())
     assert "typer" in loaded
     assert not loaded & {"duckdb", "sqlglot", "pydantic", "structlog", "httpx", "opensea_metrics.deploy.cli.server"}
+
+
+def test_a_command_has_only_its_verb_and_the_list_of_the_others() -> None:
+    """typer reads the options of all verbs of an app, and tests load all verbs into one process."""
+    app = cli.whole_app()
+    verbs = set(get_group(app).commands)
+    for verb in ("plan", "archive", ""):
+        one = with_one(app, verb, SUMMARIES)
+        assert len(one.registered_commands) + len(one.registered_groups) == len(SUMMARIES)
+        commands = get_group(one).commands
+        assert set(commands) == verbs == SUMMARIES.keys()
+        assert [name for name, command in commands.items() if command.params] == [verb] * (verb == "plan")
+        inner = set(getattr(commands["archive"], "commands", ()))
+        assert inner == ({"check", "compact"} if verb == "archive" else set())
+    assert set(get_group(app).commands) == verbs
 
 
 def test_recompute_loads_only_what_its_results_need(tmp_path: Path) -> None:

@@ -79,7 +79,11 @@ auto_snapshot: false
         _env_file=None, contact_points="127.0.0.1", port=port, user="", password=SecretStr(""), timeout=30
     )
     log = data / "out.log"
-    with process.running(command, log, lambda: b"Starting listening for CQL" in log.read_bytes()):
+
+    def ready() -> bool:
+        return b"Starting listening for CQL" in log.read_bytes()
+
+    with process.running_java(f"cassandra-{VERSION}", command, log, ready):
         yield settings
 
 

@@ -35,6 +35,7 @@ def worker(data: Path, bootstrap: str) -> Iterator[str]:
         f"""bootstrap.servers={bootstrap}
 listeners={url}
 plugin.path={plugins.parent}
+plugin.discovery=service_load
 offset.storage.file.filename={data}/offsets
 key.converter=org.apache.kafka.connect.storage.StringConverter
 value.converter=org.apache.kafka.connect.storage.StringConverter
@@ -45,7 +46,7 @@ value.converter=org.apache.kafka.connect.storage.StringConverter
         "java", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", f"{jars}/*",
         "org.apache.kafka.connect.cli.ConnectStandalone", str(data / "worker.properties"),
     ]  # fmt: skip
-    with process.running(command, data / "worker.log", lambda: _answers(f"{url}/connectors")):
+    with process.running_java(f"connect-{KAFKA}", command, data / "worker.log", lambda: _answers(f"{url}/connectors")):
         yield url
 
 
@@ -63,5 +64,6 @@ def registry(data: Path) -> Iterator[str]:
         "java", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
         "-Dquarkus.http.host=127.0.0.1", f"-Dquarkus.http.port={port}", "-jar", str(jar),
     ]  # fmt: skip
-    with process.running(command, data / "registry.log", lambda: _answers(f"{url}/subjects")):
+    log = data / "registry.log"
+    with process.running_java(f"apicurio-{APICURIO}", command, log, lambda: _answers(f"{url}/subjects")):
         yield url

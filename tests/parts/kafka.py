@@ -5,11 +5,10 @@ Maven fetches the jars (44 MB) once, into ``$XDG_CACHE_HOME/opensea-metrics-test
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import time
-import uuid
-from base64 import urlsafe_b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,11 +16,14 @@ from pathlib import Path
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from tests.parts import maven
+from tests.parts import java, maven
+from tests.parts.cache import once
 from tests.parts.ports import free_port
 
 VERSION = "4.3.1"
 _JAVA = ("java", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+_CLUSTER = "MkU3OEVBNTcwNTJENDM2Qg"
+"""The id of the cluster, a UUID in base64."""
 
 
 def jars() -> Path:
@@ -52,24 +54,27 @@ offsets.topic.replication.factor=1
 transaction.state.log.replication.factor=1
 transaction.state.log.min.isr=1
 auto.create.topics.enable=false
+offsets.topic.num.partitions=1
+transaction.state.log.num.partitions=1
 """,
             encoding="utf-8",
         )
-        # A name that begins with a dash would be read as an option.
-        cluster = urlsafe_b64encode(b"\x00" + uuid.uuid4().bytes[1:]).decode().rstrip("=")
-        subprocess.run(
-            (*_JAVA, "-cp", self._classpath, "kafka.tools.StorageTool", "format",
-             "-t", cluster, "-c", str(self._config)),
-            check=True, capture_output=True, timeout=120,
-        )  # fmt: skip
+        shutil.copytree(_formatted(self._config, self._classpath), data / "logs")
+        program = (*_JAVA, "-cp", self._classpath, "kafka.Kafka", str(self._config))
+        self._command = java.with_archive(f"kafka-{VERSION}", program, self._start_and_end)
 
     def start(self) -> None:
         """Start the broker and wait until it answers."""
+        self._start(self._command)
+
+    def _start_and_end(self, command: list[str]) -> None:
+        self._start(command)
+        assert self._process is not None
+        java.ended(self._process)
+
+    def _start(self, command: list[str]) -> None:
         with open(self._data / "out.log", "ab") as out:
-            self._process = subprocess.Popen(
-                (*_JAVA, "-cp", self._classpath, "kafka.Kafka", str(self._config)),
-                stdout=out, stderr=out,
-            )  # fmt: skip
+            self._process = subprocess.Popen(command, stdout=out, stderr=out)
         admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
         deadline = time.monotonic() + 120
         while True:
@@ -91,6 +96,23 @@ auto.create.topics.enable=false
         if self._process is not None and self._process.poll() is None:
             self._process.kill()  # its data is deleted, so it needs no clean shutdown
             self._process.wait()
+
+
+def _formatted(config: Path, classpath: str) -> Path:
+    """A formatted directory of a broker. Each broker gets a copy, because formatting starts a JVM."""
+
+    def make(folder: Path) -> None:
+        text = config.read_text(encoding="utf-8")
+        formatting = folder / "server.properties"
+        logs = f"log.dirs={folder / 'logs'}"
+        lines = [logs if line.startswith("log.dirs=") else line for line in text.splitlines()]
+        formatting.write_text("\n".join(lines), encoding="utf-8")
+        subprocess.run(
+            (*_JAVA, "-cp", classpath, "kafka.tools.StorageTool", "format", "-t", _CLUSTER, "-c", str(formatting)),
+            check=True, capture_output=True, timeout=120,
+        )  # fmt: skip
+
+    return once(f"kafka-{VERSION}-formatted", make) / "logs"
 
 
 @contextmanager

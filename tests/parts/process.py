@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.parts import java
+
 
 @contextmanager
 def running(
@@ -35,6 +37,23 @@ def running(
         finally:
             process.kill()  # its data is deleted, so it needs no clean shutdown
             process.wait()
+
+
+@contextmanager
+def running_java(
+    name: str, command: Sequence[str], log: Path, ready: Callable[[], bool]
+) -> Iterator[subprocess.Popen[bytes]]:
+    """The same for a Java program, with an archive of its classes. ``name`` says which program and version it is.
+
+    The first time, the program also runs once to make the archive. It must start again over the data of that run.
+    """
+
+    def run(archiving: list[str]) -> None:
+        with running(archiving, log, ready) as process:
+            java.ended(process)
+
+    with running(java.with_archive(name, command, run), log, ready) as process:
+        yield process
 
 
 def _is(ready: Callable[[], bool]) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Iterator
 from random import Random
 from typing import Any
@@ -195,3 +196,26 @@ def test_any_spelling_is_read_as_by_the_slow_decoder(
                 made, read(database, stream, made, sample, search), expected, strict=True
             ):
                 assert found == right, (line, sample[:1_000], search)
+
+
+def test_a_key_and_a_value_are_searched_for_their_own_names_only(database: duckdb.DuckDBPyConnection) -> None:
+    """A name of the other one is a field that nobody reads."""
+    text = (
+        "CREATE STREAM s (ka INT KEY, kb INT KEY, va INT, vs STRUCT<vb INT>)"
+        " WITH (KAFKA_TOPIC='t', KEY_FORMAT='JSON', VALUE_FORMAT='JSON', PARTITIONS=1);"
+    )
+    (statement,) = parse_script(text, "s")
+    stream = applied(Catalog(), statement, 1).sources["S"]
+    keys = ['{"KA": 1, "KB": 2}', '{"kA": 1, "KB": 2, "vA": 7}', '{"KA": 1, "kB": 2}']
+    values = ['{"VA": 3, "VS": {"VB": 4}}', '{"VA": 3, "VS": {"vB": 4}, "kB": 7}', '{"vA": 3, "VS": {"VB": 4}}']
+    database.register("given", pa.table({"n": range(3), "key": keys, "line": values}))
+    given = "SELECT n, line, key, '' AS path, 0::BIGINT AS ts FROM given"
+    relation = records.decoded(given, stream, records.as_declared(stream), carried=("n",))
+    rows = database.execute(f"SELECT KA, KB, VA, VS, _failed FROM ({relation}) ORDER BY n").fetchall()
+    assert [(ka, kb, va, *vs.values(), failed) for ka, kb, va, vs, failed in rows] == [(1, 2, 3, 4, None)] * 3
+    own = dict(re.findall(r"regexp_matches\((key|line), '((?:[^']|'')*)'\)", relation))
+    starts = ("k(?i:A)", "k(?i:B)", "v(?i:A)", "v(?i:B)")
+    assert {text: [start in pattern for start in starts] for text, pattern in own.items()} == {
+        "key": [True, True, False, False],
+        "line": [False, False, True, True],
+    }

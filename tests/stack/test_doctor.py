@@ -252,7 +252,11 @@ def test_a_spark_cluster_as_docker_compose_starts_it(
     services = yaml.safe_load(Path("docker-compose.yml").read_text())["services"]
     port, page, other = free_port(), free_port(), free_port()
     here = {"spark-master": "127.0.0.1", "7077": str(port), "8080": str(page)}
-    env = os.environ | {"SPARK_LOCAL_DIRS": str(tmp_path), "SPARK_NO_DAEMONIZE": "1"}
+    cheap = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+    env = os.environ | {
+        "SPARK_LOCAL_DIRS": str(tmp_path), "SPARK_NO_DAEMONIZE": "1",
+        "SPARK_DAEMON_JAVA_OPTS": cheap, "SPARK_LAUNCHER_OPTS": cheap,
+    }  # fmt: skip
     master = [here.get(argument, argument) for argument in services["spark-master"]["command"][1:]]
     worker = [
         argument.replace("spark-master:7077", f"127.0.0.1:{port}").replace("/var/spark", str(tmp_path))

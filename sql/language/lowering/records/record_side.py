@@ -130,7 +130,7 @@ class RecordSide:
     def doubts(self, odd: str | None) -> list[str]:
         """Columns of doubts: ``d`` for the record, and ``d1`` … for each struct that may not be an object in JSON.
         DuckDB reads such a value as a struct of NULLs."""
-        doubts = [odd or f"regexp_matches({self.text}, {text(self.names.pattern)})"]
+        doubts = [odd or f"regexp_matches({self.text}, {text(self.names.of(self.kind).pattern)})"]
         if any(isinstance(kind, DecimalType) for kind in _parts(self.kind)):
             doubts.append(f"regexp_matches({self.text}, {text(_LONG_NUMBER)})")
         doubts.append(f"({self.text} IS NOT NULL AND {self.structs[()][1]} IS NULL)")

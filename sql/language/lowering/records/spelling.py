@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from opensea_metrics.core.types import ArrayType, KsqlType, MapType, StructType
@@ -32,6 +32,10 @@ class Spelling:
 
     keys: Mapping[str, str]
     is_unsafe: bool = False
+
+    def of(self, kind: StructType) -> Spelling:
+        """The spelling of the fields in a type only. DuckDB needs milliseconds to compile a long pattern."""
+        return replace(self, keys={name: self.keys[name] for name in _names(kind)})
 
     @property
     def inexact(self) -> list[str]:
