@@ -37,7 +37,7 @@ _SQL = {
 
 
 def open_session(settings: BatchSettings, s3: S3Settings | None) -> SparkSession:
-    """A new session, in the Spark of this process if one runs already. Our functions are registered in it.
+    """A new session, in the Spark of this process if one runs already. Its workers have our package.
 
     Raises UdfError if Spark is not installed or does not start.
     """
@@ -74,5 +74,5 @@ def open_session(settings: BatchSettings, s3: S3Settings | None) -> SparkSession
         hadoop = session.sparkContext._jsc.hadoopConfiguration()
         for name, value in s3.hadoop().items():
             hadoop.set(name, value)
-    functions.register(session)
+    functions.send(session)
     return session

@@ -22,6 +22,7 @@ ONE_JVM = (
     "tests/spark_batch/test_recompute_kafka.py",
     "tests/spark_batch/test_recompute_records.py",
     "tests/spark_batch/test_recompute_sessions.py",
+    "tests/spark_batch/test_recompute_sources.py",
     "tests/spark_batch/test_recompute_spark.py",
     "tests/spark_batch/test_spark",
     "tests/udfs/test_udf_bridge.py",
@@ -32,7 +33,6 @@ ONE_JVM = (
 """One worker runs these tests, because a Spark takes 15 s of CPU time until its code is loaded and compiled."""
 FIRST = (
     *ONE_JVM,
-    "tests/spark_batch/test_recompute_sources.py",  # a Spark of its own: ONE_JVM would otherwise end long after others
     "tests/deploy/test_apply.py",
     "tests/deploy/test_sidebyside.py",
 )
@@ -65,8 +65,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 @pytest.fixture(autouse=True, scope="session")
 def spark_compiles_little() -> None:
-    """A Spark that lives for some minutes spends more CPU time on Java's optimising compiler than it saves."""
-    os.environ.setdefault("SPARK_SUBMIT_OPTS", "-XX:TieredStopAtLevel=1")
+    """A Spark that lives for some minutes spends more CPU time on Java's optimising compiler than it saves.
+
+    Without that compiler, Java keeps only 48 MB for compiled code. Spark has more, and Java would drop and compile
+    it again and again.
+    """
+    os.environ.setdefault("SPARK_SUBMIT_OPTS", "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m")
 
 
 @pytest.fixture(autouse=True)

@@ -35,23 +35,27 @@ from opensea_metrics.udfs.arrow import array as array_of
 from opensea_metrics.udfs.arrow import arrow_type, scalar
 
 if TYPE_CHECKING:
+    from pyspark import SparkContext
     from pyspark.sql import SparkSession
 
 def register(session: SparkSession) -> None:
-    """Register all functions with a session's SQL under their names.
+    """Register all functions with a session's SQL (see :func:`register_definitions`)."""
+    send(session)
+    register_definitions(session, registry.functions().values())
+
+
+def register_definitions(session: SparkSession, definitions: Iterable[Definition]) -> None:
+    """Register functions under their names with a session whose workers have the package (:func:`send`).
 
     An aggregate has two functions, because Spark cannot combine Python aggregates with its own in one SELECT. The
     second function, NAME_OF_LIST, takes an array of structs (the rows in order) and the constants. Raises UdfError for
     a function with a type that Spark does not have (TIME).
     """
     spark: Any = importlib.import_module("pyspark.sql.functions")
-    _send(session)
-    for file in registry.own_files():
-        session.sparkContext.addPyFile(str(file))
     with warnings.catch_warnings():
         # Hides Spark's warning that pyarrow type hints are preferred to the function type.
         warnings.simplefilter("ignore", UserWarning)
-        for definition in registry.functions().values():
+        for definition in definitions:
             if definition.kind == "aggregate":
                 call, kind = _aggregate, spark.ArrowUDFType.GROUPED_AGG
             else:
@@ -65,14 +69,11 @@ def register(session: SparkSession) -> None:
                 session.udf.register(definition.name + OF_LIST, of_list)
 
 
-def register_scalars(session: SparkSession, definitions: Iterable[Definition]) -> None:
-    """Register some scalar functions with a session whose workers have this package (see :func:`register`)."""
-    spark: Any = importlib.import_module("pyspark.sql.functions")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        for definition in definitions:
-            function = spark.arrow_udf(_bound(_scalar, definition), ddl(definition), spark.ArrowUDFType.SCALAR)
-            session.udf.register(definition.name, function)
+def send(session: SparkSession) -> None:
+    """Make a session's workers import this version of the package, and the project's own functions."""
+    _send_package(session.sparkContext)
+    for file in registry.own_files():
+        session.sparkContext.addPyFile(str(file))
 
 
 def local_session() -> SparkSession:
@@ -138,19 +139,20 @@ def ddl(definition: Definition) -> str:
         raise UdfError(f"{definition.place}: {error}") from None
 
 
-def _send(session: SparkSession) -> None:
-    """Make a session's workers import this version of the package."""
+@cache
+def _send_package(context: SparkContext) -> None:
+    """Once for each Spark, whose sessions share the files."""
     root = Path(opensea_metrics.__path__[0])
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         for file in _modules(root):
             archive.writestr(zipfile.ZipInfo(f"{root.name}/{file.relative_to(root)}"), file.read_bytes())
     folder = Path(tempfile.mkdtemp(prefix="opensea-metrics-"))
-    # Workers may fetch the file at any time while the session exists.
+    # Workers may fetch the file at any time while Spark runs.
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     path = folder / f"{root.name}.zip"
     path.write_bytes(packed.getvalue())
-    session.sparkContext.addPyFile(str(path))
+    context.addPyFile(str(path))
 
 
 def _modules(folder: Path) -> Iterator[Path]:

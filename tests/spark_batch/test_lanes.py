@@ -25,6 +25,7 @@ from tests import oracle
 from tests.spark_batch.archives import (
     SQL,
     START,
+    TOPIC,
     compacted,
     compare,
     configure,
@@ -49,11 +50,38 @@ def lanes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> in
     return int(request.param)
 
 
-def test_lanes_give_the_same_numbers(lanes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(partial_groupings, "_ROWS", 100)  # merged again and again
-    topic = write_sample(tmp_path, 6_000)
-    records = records_of(topic)
+@pytest.fixture(scope="module")
+def day(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A day of events; not to be changed."""
+    return write_sample(tmp_path_factory.mktemp("day"), 3_000)
+
+
+@pytest.fixture(scope="module")
+def records_of_day(day: Path) -> list[oracle.Record]:
+    return records_of(day)
+
+
+@pytest.fixture(scope="module")
+def partly_compacted(day: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The day with six compacted hours; not to be changed."""
+    topic = Path(shutil.copytree(day, tmp_path_factory.mktemp("compacted") / TOPIC))
     compacted(topic, START + 6 * HOUR_MS, START + 12 * HOUR_MS)
+    return topic
+
+
+@pytest.fixture(scope="module")
+def expected(records_of_day: list[oracle.Record]) -> oracle.Metrics:
+    return oracle.compute(records_of_day, HOUR_MS)
+
+
+def test_lanes_give_the_same_numbers(
+    partly_compacted: Path,
+    records_of_day: list[oracle.Record],
+    expected: oracle.Metrics,
+    lanes: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(partial_groupings, "_ROWS", 100)  # merged again and again
     used, take = set(), ArchivePass._take
 
     def watched(self: ArchivePass, numbered: Any, finished: Any) -> Any:
@@ -62,19 +90,22 @@ def test_lanes_give_the_same_numbers(lanes: int, tmp_path: Path, monkeypatch: py
         return take(self, numbered, finished)
 
     monkeypatch.setattr(ArchivePass, "_take", watched)
-    tables, prepared, counts = recomputed(topic, request("1 hour"))
+    tables, prepared, counts = recomputed(partly_compacted, request("1 hour"))
     assert len(prepared.job.files) > 20
     assert len(used) == lanes
-    assert counts.used == len(records)
-    compare(tables, "1_HOUR", oracle.compute(records, HOUR_MS))
+    assert counts.used == len(records_of_day)
+    compare(tables, "1_HOUR", expected)
 
 
 def test_what_depends_on_order_is_in_the_order_of_the_files(
-    lanes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    day: Path,
+    records_of_day: list[oracle.Record],
+    lanes: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Though the first group may be done last."""
     monkeypatch.setattr(partial_groupings, "_ROWS", 40)
-    topic = write_sample(tmp_path, 3_000)
     sql = Path(shutil.copytree(SQL, tmp_path / "sql", ignore=shutil.ignore_patterns("*.py*", "__py*")))
     (sql / "migrations/V900__own.sql").write_text(
         "CREATE TABLE sent WITH (VALUE_FORMAT='JSON') AS SELECT payload->payload->collection->slug AS slug,"
@@ -88,9 +119,9 @@ def test_what_depends_on_order_is_in_the_order_of_the_files(
         return take(self, numbered, finished)
 
     monkeypatch.setattr(ArchivePass, "_take", slower)
-    rows = recomputed(topic, request(wanted="sent"), sql)[0]["SENT"]
+    rows = recomputed(day, request(wanted="sent"), sql)[0]["SENT"]
     expected = defaultdict(list)
-    for _, sent_at, body in records_of(topic):
+    for _, sent_at, body in records_of_day:
         if body["slug"] is not None:
             expected[body["slug"]].append(sent_at)
     found = {row["SLUG"]: row["TIMES"] for row in rows}

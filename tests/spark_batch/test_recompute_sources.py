@@ -8,6 +8,7 @@ import re
 import shutil
 import zlib
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,12 @@ import pytest
 
 from opensea_metrics.producer.archive.damage import Damage
 from opensea_metrics.producer.archive.errors import ArchiveError
-from opensea_metrics.producer.archive.layout import HOUR_MS, archive_file
+from opensea_metrics.producer.archive.layout import HOUR_MS, ArchiveFile, archive_file
 from opensea_metrics.producer.archive.location import open_archive
 from opensea_metrics.spark_batch.job import Counts
 from opensea_metrics.spark_batch.recompute import Request, prepare
 from tests import oracle
-from tests.metrics import TABLES
+from tests.metrics import TABLES, Rows
 from tests.spark_batch.archives import (
     DAY_MS,
     SQL,
@@ -36,6 +37,7 @@ from tests.spark_batch.archives import (
     recomputed,
     records_of,
     request,
+    within,
     write_sample,
 )
 
@@ -235,32 +237,32 @@ def test_records_that_cannot_be_read_are_counted(
 
 @pytest.fixture(scope="module")
 def long_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """250,000 events in one file. A line that is no JSON comes after 240,000 of them."""
+    """125,000 events in one file. A line that is no JSON comes after 120,000, and Spark's workers decode 100,000."""
     topic = tmp_path_factory.mktemp("long") / TOPIC
-    lines = [event(START + n % HOUR_MS, f"slug-{n % 9}", f"n/{n % 5}") for n in range(250_000)]
-    add(topic, START, 0, [*lines[:240_000], b"no JSON", *lines[240_000:]])
+    some = [event(START + n, f"slug-{n % 9}", f"n/{n % 5}") for n in range(1_000)]
+    add(topic, START, 0, [*some * 120, b"no JSON", *some * 5])
     return topic
 
 
 def test_text_that_is_no_json_after_much_that_is(long_file: Path, engine: str) -> None:
     """More than is decoded at a time, so rows of the file were given before."""
     tables, _, counts = recomputed(long_file, request("1 hour", wanted="global", engine=engine))
-    assert (counts.read, counts.set_aside, counts.reasons) == (250_001, 1, {"not JSON": 1})
-    assert [(row["EVENTS"], row["SALES"]) for row in tables["GLOBAL_1_HOUR"]] == [(250_000, 250_000)]
+    assert (counts.read, counts.set_aside, counts.reasons) == (125_001, 1, {"not JSON": 1})
+    assert [(row["EVENTS"], row["SALES"]) for row in tables["GLOBAL_1_HOUR"]] == [(125_000, 125_000)]
 
 
-def test_names_of_fields_match_in_any_case(own: Path, engine: str, tmp_path: Path) -> None:
-    args = [(START + n, f"slug-{n % 3}", f"n/{n % 5}") for n in range(30)]
+def test_names_of_fields_match_in_any_case(engine: str, tmp_path: Path) -> None:
+    """In texts, and in a compacted file of the next hour."""
     folder = tmp_path / "upper" / TOPIC
-    upper = [re.sub(rb'"(event|payload|collection|slug|item|nft_id|quantity)":',
-                    lambda found: found[0].upper(), event(*each)) for each in args]
-    add(folder, START, 0, upper)
-    assert b'"SLUG":' in upper[0]
-    add(tmp_path / "lower" / TOPIC, START, 0, [event(*each) for each in args])
-    expected = metrics_of(tmp_path / "lower" / TOPIC)
-    check(folder, engine, expected)
-    compacted(folder, START, START + HOUR_MS)
-    check(folder, engine, expected)
+    for hour in (START, START + HOUR_MS):
+        args = [(hour + n, f"slug-{n % 3}", f"n/{n % 5}") for n in range(30)]
+        upper = [re.sub(rb'"(event|payload|collection|slug|item|nft_id|quantity)":',
+                        lambda found: found[0].upper(), event(*each)) for each in args]
+        assert b'"SLUG":' in upper[0]
+        add(folder, hour, hour - START, upper)
+        add(tmp_path / "lower" / TOPIC, hour, hour - START, [event(*each) for each in args])
+    compacted(folder, START + HOUR_MS, START + 2 * HOUR_MS)
+    check(folder, engine, metrics_of(tmp_path / "lower" / TOPIC))
 
 
 def test_a_last_line_of_gzip_without_an_end_and_plain_text(own: Path, engine: str, tmp_path: Path) -> None:
@@ -322,24 +324,27 @@ def test_the_predecessors_archive(tmp_path: Path, engine: str) -> None:
 @pytest.mark.parametrize("keep", [False, True])
 def test_compacted_files_and_text_mixed(
     own: Path,
+    day: Path,
     compacted_days: dict[bool, Path],
-    metrics_of_day: oracle.Metrics,
     engine: str,
     keep: bool,
     market_of_day: tuple[dict[int, int], Counts],
+    tmp_path: Path,
 ) -> None:
     take_hours(own, compacted_days[keep], 9)
     (own / "year=2026/month=09/day=10/hour=03/_in_the_making.parquet").write_bytes(b"x")
     text = folder_of(own, START + 10 * HOUR_MS)
     assert list(text.glob("*.json.gz"))
     assert list(folder_of(own, START).glob("*.json.gz")) == [] or keep
-    check(own, engine, metrics_of_day)
     # A late file beside a compacted one of its hour.
     hour = START + 5 * HOUR_MS
-    add(own, hour, 9_000_000, [event(hour, "late")])
-    (before, whole), (sales, counts) = market_of_day, market(own, engine)
-    assert sales == before | {hour: before[hour] + 1}
-    assert (counts.read, counts.set_aside) == (whole.read + 1, whole.set_aside)
+    expected = Path(shutil.copytree(day, tmp_path / "expected"))
+    for topic in (own, expected):
+        add(topic, hour, 9_000_000, [event(hour, "late")])
+    tables, _, counts = recomputed(own, hourly(engine, first=START, end=START + DAY_MS))
+    compare(tables, "1_HOUR", metrics_of(expected), KINDS[engine])
+    _, whole = market_of_day
+    assert (counts.read, counts.used, counts.set_aside) == (whole.read + 1, whole.used + 1, whole.set_aside)
 
 
 def test_every_form_by_spark(
@@ -380,28 +385,66 @@ def test_all_compacted_but_a_field_that_was_declared_later(
     assert sum(row["N"] for row in found) > 2_000
 
 
+@dataclass(frozen=True)
+class DamagedFiles:
+    """What a run makes of a day with damaged compacted files, each in its own hour.
+
+    ``files`` has them by whether their originals are beside them, and by what is left of their content. ``records``
+    can be read.
+    """
+
+    files: dict[tuple[bool, str], ArchiveFile]
+    records: list[oracle.Record]
+    tables: dict[str, Rows]
+    counts: Counts
+
+
+@pytest.fixture(scope="module")
+def damaged_files(
+    compacted_days: dict[bool, Path], day: Path, engine: str, tmp_path_factory: pytest.TempPathFactory
+) -> DamagedFiles:
+    own = Path(shutil.copytree(compacted_days[False], tmp_path_factory.mktemp("damaged") / TOPIC))
+    expected = Path(shutil.copytree(day, tmp_path_factory.mktemp("expected") / TOPIC))
+    files = {}
+    for hour, (originals, content) in enumerate(product((False, True), ("cut", "nothing")), 2):
+        start = START + hour * HOUR_MS
+        if originals:
+            shutil.copytree(folder_of(day, start), folder_of(own, start), dirs_exist_ok=True)
+        else:
+            for each in folder_of(expected, start).glob("*+1+*"):
+                each.unlink()
+        (path,) = folder_of(own, start).glob("*+1+*.parquet")
+        path.write_bytes(path.read_bytes()[:-100] if content == "cut" else b"")
+        file = archive_file(str(path))
+        assert file is not None
+        files[originals, content] = file
+    tables, _, counts = recomputed(own, hourly(engine, first=START, end=START + DAY_MS))
+    return DamagedFiles(files, records_of(expected), tables, counts)
+
+
 @pytest.mark.parametrize("content", ["cut", "nothing"])
 @pytest.mark.parametrize("originals", [False, True])
-def test_a_damaged_compacted_file(
-    compacted_days: dict[bool, Path], day: Path, engine: str, content: str, originals: bool, tmp_path: Path
-) -> None:
+def test_a_damaged_compacted_file(damaged_files: DamagedFiles, engine: str, content: str, originals: bool) -> None:
     """It costs its own records only, and not even these while its originals are beside it."""
-    own = Path(shutil.copytree(compacted_days[originals], tmp_path / TOPIC))
-    path = sorted(own.rglob("*.parquet"))[5]
-    path.write_bytes(path.read_bytes()[:-100] if content == "cut" else b"")
-    file = archive_file(str(path))
-    assert file is not None
+    file = damaged_files.files[originals, content]
     assert file.end is not None
     count = file.end - file.start
-    expected = Path(shutil.copytree(day, tmp_path / "expected"))
-    if not originals:
-        hour = expected / path.relative_to(own).parent
-        for each in hour.glob(f"*+{file.partition}+*"):
-            each.unlink()
-    damaged = check(own, engine, metrics_of(expected)).damaged
-    (damage,) = damaged.values()
-    assert list(damaged) == [str(path)]
+    damage = damaged_files.counts.damaged[file.path]
     assert (damage.read, damage.missing) == ((count, 0) if originals else (0, count))
+    hour = file.hour_ms
+    rows_of_hour = {
+        name: [row for row in rows if row.get("WINDOWSTART", row.get("WS")) == hour]
+        for name, rows in damaged_files.tables.items()
+    }
+    records = within(damaged_files.records, (hour, hour + HOUR_MS))
+    assert records
+    compare(rows_of_hour, "1_HOUR", oracle.compute(records, HOUR_MS), KINDS[engine])
+
+
+def test_damaged_compacted_files_cost_no_other_records(damaged_files: DamagedFiles, engine: str) -> None:
+    assert damaged_files.counts.damaged.keys() == {file.path for file in damaged_files.files.values()}
+    expected = oracle.compute(damaged_files.records, HOUR_MS)
+    compare(damaged_files.tables, "1_HOUR", expected, KINDS[engine])
 
 
 def test_a_compacted_file_that_is_damaged_inside(
