@@ -31,8 +31,6 @@ ONE_JVM = (
     "tests/sqltests/test_conformance.py::test_on_spark",
 )
 """One worker runs these tests, because a Spark takes 15 s of CPU time until its code is loaded and compiled."""
-APART = "tests/spark_batch/test_recompute_sources.py::test_a_day_of_ten_thousand_tiny_files"
-"""Not run by that worker, whose slow tests would otherwise end long after the others."""
 FIRST = (
     *ONE_JVM,
     "tests/deploy/test_apply.py",
@@ -59,8 +57,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     file_of = scheduling._split_scope
 
     def scope(nodeid: str) -> str:
-        is_of_one = nodeid.startswith(ONE_JVM) and not nodeid.startswith(APART)
-        return ONE_JVM[0] if is_of_one else str(file_of(nodeid))
+        return ONE_JVM[0] if nodeid.startswith(ONE_JVM) else str(file_of(nodeid))
 
     scheduling._split_scope = scope
     return scheduling
