@@ -41,16 +41,15 @@ def name_of(command: CommandInfo) -> str:
 
 
 def with_one(app: typer.Typer, verb: str, summaries: Mapping[str, str]) -> typer.Typer:
-    """A copy of ``app`` that has one verb. The others are in its list of verbs, and cannot be called.
+    """A copy of ``app`` with one of its verbs, or without any. The others are listed, and cannot be called.
 
     typer reads the options of each verb of an app before it calls one, which takes 2 ms a verb.
     """
     one = copy(app)
     one.registered_commands = [command for command in app.registered_commands if name_of(command) == verb]
     one.registered_groups = [group for group in app.registered_groups if group.name == verb]
-    has_verb = bool(one.registered_commands or one.registered_groups)
     for name, summary in summaries.items():
-        if not (has_verb and name == verb):
+        if name != verb:
             one.command(name, cls=_Listed, help=escape(summary))(lambda: None)
     return one
 

@@ -42,7 +42,7 @@ def reading(text: str) -> Any:
         tree = parse_statement(text).ast
     except SqlError as error:
         return str(error)
-    nodes = list(rewriting.nodes(tree))
+    nodes = rewriting.nodes(tree)
     numbers = {id(node): number for number, node in enumerate(nodes)}
     return [
         (
